@@ -1,1 +1,17 @@
-//! witan-domain
+//! What may happen in witan: ids, actors, commands, events, deciders.
+//!
+//! Everything here is pure: no I/O, no async, no clock, no randomness. Time, ids and secrets arrive in the command, so
+//! nothing in this crate can fail for a reason outside its arguments.
+
+pub mod actor;
+pub mod aggregate;
+pub mod id;
+pub mod private;
+pub mod session;
+pub mod time;
+
+pub use actor::Actor;
+pub use aggregate::Aggregate;
+pub use id::*;
+pub use private::Private;
+pub use time::Timestamp;
