@@ -5,13 +5,22 @@
 
 pub mod actor;
 pub mod aggregate;
+pub mod audit;
+pub mod event;
+#[cfg(test)]
+mod golden;
 pub mod id;
+pub mod person;
 pub mod private;
+pub mod role;
 pub mod session;
+pub mod settings;
+pub mod text;
 pub mod time;
 
 pub use actor::Actor;
 pub use aggregate::Aggregate;
 pub use id::*;
 pub use private::Private;
+pub use role::{AccountRole, RoleScope, SessionRole};
 pub use time::Timestamp;

@@ -1,0 +1,103 @@
+//! Any event of any aggregate, and the way from older payload schemas to the newest.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::aggregate::DecodeError;
+
+/// One step: a payload of schema `from` becomes one of schema `from + 1`. The stored bytes stay as they are.
+pub struct Upcaster {
+    pub category: &'static str,
+    pub kind: &'static str,
+    pub from: u16,
+    pub step: fn(Value) -> Value,
+}
+
+/// Every step there is; an event's newest schema is one more than its last step. When an event's struct changes, its
+/// step comes here and its old golden file stays.
+const UPCASTERS: &[Upcaster] = &[];
+
+/// The schema version that an event of this kind is stored with now.
+pub fn schema(category: &str, kind: &str) -> u16 {
+    newest(UPCASTERS, category, kind)
+}
+
+/// The payload in its newest schema.
+pub fn upcast<'a>(category: &str, kind: &str, schema: u16, data: &'a [u8]) -> Result<Cow<'a, [u8]>, DecodeError> {
+    upcast_by(UPCASTERS, category, kind, schema, data)
+}
+
+fn newest(table: &[Upcaster], category: &str, kind: &str) -> u16 {
+    table.iter().filter(|step| step.category == category && step.kind == kind).map(|step| step.from + 1).max().unwrap_or(1)
+}
+
+fn upcast_by<'a>(
+    table: &[Upcaster],
+    category: &str,
+    kind: &str,
+    schema: u16,
+    data: &'a [u8],
+) -> Result<Cow<'a, [u8]>, DecodeError> {
+    let newest = newest(table, category, kind);
+    if schema == newest {
+        return Ok(Cow::Borrowed(data));
+    }
+    let unknown = || DecodeError::UnknownSchema { kind: kind.to_owned(), schema, newest };
+    if schema == 0 || schema > newest {
+        return Err(unknown());
+    }
+    let shape = |source| DecodeError::Shape { kind: kind.to_owned(), source };
+    let mut value: Value = serde_json::from_slice(data).map_err(shape)?;
+    for from in schema..newest {
+        let step = table.iter().find(|step| step.category == category && step.kind == kind && step.from == from);
+        value = (step.ok_or_else(unknown)?.step)(value);
+    }
+    serde_json::to_vec(&value).map(Cow::Owned).map_err(shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[Upcaster] = &[
+        Upcaster { category: "room", kind: "RoomPainted", from: 1, step: colour_has_a_name },
+        Upcaster { category: "room", kind: "RoomPainted", from: 2, step: colour_is_a_list },
+    ];
+
+    fn colour_has_a_name(mut value: Value) -> Value {
+        value["colour"] = value["color"].take();
+        value
+    }
+
+    fn colour_is_a_list(mut value: Value) -> Value {
+        value["colours"] = Value::Array(vec![value["colour"].take()]);
+        value
+    }
+
+    #[test]
+    fn an_old_payload_goes_through_every_step() {
+        let read = |schema, data: &str| {
+            let bytes = upcast_by(TABLE, "room", "RoomPainted", schema, data.as_bytes()).unwrap().into_owned();
+            serde_json::from_slice::<Value>(&bytes).unwrap()["colours"].clone()
+        };
+        assert_eq!(read(1, r#"{"color":"red"}"#), serde_json::json!(["red"]));
+        assert_eq!(read(2, r#"{"colour":"red"}"#), serde_json::json!(["red"]));
+        assert_eq!(read(3, r#"{"colours":["red","blue"]}"#), serde_json::json!(["red", "blue"]));
+    }
+
+    #[test]
+    fn the_newest_payload_is_not_touched() {
+        let data = br#"{ "colours" : [] }"#;
+        assert!(matches!(upcast_by(TABLE, "room", "RoomPainted", 3, data), Ok(Cow::Borrowed(same)) if same == data));
+        assert!(matches!(upcast_by(TABLE, "room", "Other", 1, data), Ok(Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn a_schema_that_nobody_knows_is_an_error() {
+        for schema in [0, 4] {
+            let read = upcast_by(TABLE, "room", "RoomPainted", schema, b"{}");
+            assert!(matches!(read, Err(DecodeError::UnknownSchema { newest: 3, .. })));
+        }
+    }
+}
