@@ -14,7 +14,19 @@ use witan_domain::{OrganizationId, Timestamp};
 
 /// Where an event stands in the order of all events. Strictly increasing, the first is 1; opaque otherwise (dense only in
 /// the embedded journal). 0 stands for "before everything".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct Position(pub u64);
 
@@ -39,6 +51,57 @@ pub struct Append {
     pub now: Timestamp,
 }
 
+impl Append {
+    /// Refuses what no store can record: every adapter asks this before anything else.
+    pub fn check(&self) -> Result<(), AppendError> {
+        let invalid = |what: &str| Err(AppendError::Invalid(what.to_owned()));
+        if self.stream.is_empty() || self.stream.len() > envelope::STREAM_BYTES_MAX {
+            return invalid("a stream's name has 1 to 255 bytes");
+        }
+        if !self.stream.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return invalid("a stream's name is printable ASCII without spaces");
+        }
+        if self.events.is_empty() || self.events.len() > envelope::APPEND_EVENTS_MAX {
+            return invalid("an append has 1 to 1,000 events");
+        }
+        let mut bytes = 0;
+        for event in &self.events {
+            if event.kind.is_empty() || event.kind.len() > envelope::TYPE_BYTES_MAX {
+                return invalid("a type's name has 1 to 255 bytes");
+            }
+            if event.schema == 0 {
+                return invalid("schema versions begin at 1");
+            }
+            let size = event.metadata.len().saturating_add(event.data.len());
+            if size > envelope::EVENT_BYTES_MAX {
+                return invalid("an event's metadata and payload have at most 1 MiB");
+            }
+            bytes += size;
+        }
+        if bytes > envelope::APPEND_BYTES_MAX {
+            return invalid("an append has at most 16 MiB");
+        }
+        Ok(())
+    }
+
+    /// Compares what the caller believes of the stream with its actual version.
+    pub fn expect(&self, actual: Option<u64>) -> Result<(), AppendError> {
+        let as_believed = match self.expected {
+            ExpectedVersion::Any => true,
+            ExpectedVersion::NoStream => actual.is_none(),
+            ExpectedVersion::Exactly(version) => actual == Some(version),
+        };
+        if as_believed {
+            return Ok(());
+        }
+        Err(AppendError::Conflict {
+            stream: self.stream.clone(),
+            expected: self.expected,
+            actual,
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
     pub first: Position,
@@ -51,7 +114,11 @@ pub struct Appended {
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     #[error("stream {stream}: expected {expected:?}, is at {actual:?}")]
-    Conflict { stream: String, expected: ExpectedVersion, actual: Option<u64> },
+    Conflict {
+        stream: String,
+        expected: ExpectedVersion,
+        actual: Option<u64>,
+    },
     #[error("the disk is full: nothing was recorded; writes go on when there is room")]
     Full,
     /// Recorded or not, nobody can tell before the store is opened again.
@@ -94,10 +161,21 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// At most `max` events of one stream, from version `from` on (inclusive), in the given direction. A stream that does
     /// not exist is empty. `from` past the end is clamped when reading backward and empty when reading forward.
-    fn read_stream(&self, stream: &str, from: u64, direction: Direction, max: usize) -> Result<Vec<Recorded>, ReadError>;
+    fn read_stream(
+        &self,
+        stream: &str,
+        from: u64,
+        direction: Direction,
+        max: usize,
+    ) -> Result<Vec<Recorded>, ReadError>;
 
     /// At most `max` events of all streams, from `from` on (inclusive), in the given direction; only what is durable.
-    fn read_all(&self, from: Position, direction: Direction, max: usize) -> Result<Vec<Recorded>, ReadError>;
+    fn read_all(
+        &self,
+        from: Position,
+        direction: Direction,
+        max: usize,
+    ) -> Result<Vec<Recorded>, ReadError>;
 
     /// The version of the stream's last event, if it has any.
     fn stream_version(&self, stream: &str) -> Result<Option<u64>, ReadError>;
@@ -109,7 +187,10 @@ pub trait EventStore: Send + Sync + 'static {
     /// their cursor, so that a log that was cut and written anew is noticed.
     fn digest(&self, position: Position) -> Result<Option<[u8; 32]>, ReadError> {
         let found = self.read_all(position, Direction::Forward, 1)?;
-        Ok(found.into_iter().find(|event| event.position == position).map(|event| event.envelope.digest()))
+        Ok(found
+            .into_iter()
+            .find(|event| event.position == position)
+            .map(|event| event.envelope.digest()))
     }
 }
 
