@@ -1,1 +1,182 @@
-//! witan-projections
+//! Read models: the events folded into RocksDB rows, one file for each model. All of it can be deleted and rebuilt.
+//!
+//! [`ReadModels`] opens the database and is what readers ask; [`ReadModels::run`] is the one follower that writes.
+
+pub mod changes;
+pub mod follower;
+pub mod models;
+pub mod replay;
+pub mod table;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rocksdb::{ColumnFamilyDescriptor, DB, Options};
+use tokio::sync::watch;
+use witan_domain::{OrganizationId, SessionId, aggregate::DecodeError};
+use witan_event_store::{EventStore, Follower, Position, ReadError, Recorded};
+
+pub use changes::Changes;
+pub use follower::{BATCH_EVENTS_MAX, Cursor, Fold, Projection};
+pub use replay::{Comparison, Difference};
+pub use table::{Key, Rows, Table};
+
+/// Why a read model can't be read or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectionError {
+    #[error("the read models' database: {0}")]
+    Database(#[from] rocksdb::Error),
+    #[error("a row that can't be read: {0}")]
+    Row(#[from] postcard::Error),
+    #[error("the read models have no table {0}")]
+    NoTable(&'static str),
+    #[error("can't handle the event at position {}: {source}", position.0)]
+    Event { position: Position, source: DecodeError },
+    /// The event at this position speaks of something that no earlier event made.
+    #[error("the event at position {} does not fit what came before it: {what}", position.0)]
+    Misfit { position: Position, what: &'static str },
+    #[error("{projection} stands at position {}, where the log now has another event or none: rebuild it", position.0)]
+    OtherLog { projection: &'static str, position: Position },
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// How the follower is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub position: Position,
+    /// Why it stopped, once it has.
+    pub stopped: Option<String>,
+}
+
+/// The read models of one data folder.
+pub struct ReadModels {
+    db: Arc<DB>,
+    progress: watch::Sender<Progress>,
+    pub changes: Changes,
+    /// Until the follower takes it.
+    fold: Mutex<Option<Fold>>,
+}
+
+impl ReadModels {
+    /// Opens or makes the database in `folder`. What does not open is damaged or half-made and holds nothing that can't
+    /// be rebuilt, so it is deleted and made anew.
+    pub fn open(folder: &Path) -> Result<Self, ProjectionError> {
+        let db = match open_database(folder) {
+            Ok(db) => db,
+            Err(error) => {
+                tracing::warn!(%error, "the read models don't open: they are rebuilt from the journal");
+                DB::destroy(&Options::default(), folder)?;
+                open_database(folder)?
+            }
+        };
+        let db = Arc::new(db);
+        let fold = Fold::open(Arc::clone(&db), models::all(&db))?;
+        let progress = watch::Sender::new(Progress { position: fold.position(), stopped: None });
+        Ok(Self { db, progress, changes: Changes::default(), fold: Mutex::new(Some(fold)) })
+    }
+
+    /// A table's rows, for a read model's queries.
+    pub(crate) fn rows(&self, table: &'static str) -> Rows {
+        Rows::new(Arc::clone(&self.db), table)
+    }
+
+    /// Follows the log until `stop` changes or an event can't be handled; then it says why in [`Progress`] and stays
+    /// where it is. Leaves at a safe point: rows and cursors on disk.
+    pub async fn run(
+        self: Arc<Self>,
+        store: Arc<dyn EventStore>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), ProjectionError> {
+        let fold = self.fold.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut fold) = fold else { return Ok(()) };
+        let result = self.follow(&mut fold, store, &mut stop).await;
+        if let Err(error) = &result {
+            tracing::error!(%error, position = fold.position().0, "the read models have stopped");
+            let stopped = Some(error.to_string());
+            self.progress.send_modify(|progress| progress.stopped = stopped);
+        }
+        self.flush()?;
+        result
+    }
+
+    async fn follow(
+        &self,
+        fold: &mut Fold,
+        store: Arc<dyn EventStore>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), ProjectionError> {
+        if let Err(ProjectionError::OtherLog { projection, position }) = fold.check(store.as_ref()) {
+            tracing::warn!(projection, position = position.0, "the journal has another event there: rebuilding all");
+            *fold = Fold::rebuilt(Arc::clone(&self.db), models::all(&self.db))?;
+        }
+        let mut follower = Follower::new(store, fold.position());
+        loop {
+            let batch = tokio::select! {
+                batch = follower.next_batch(BATCH_EVENTS_MAX) => batch?,
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            };
+            // Folding is CPU and file work of milliseconds: it does not belong on the threads that answer requests.
+            tokio::task::block_in_place(|| fold.apply(&batch))?;
+            self.tell(fold.position(), &batch);
+        }
+    }
+
+    fn tell(&self, position: Position, batch: &[Recorded]) {
+        self.progress.send_modify(|progress| progress.position = position);
+        let sessions = batch.iter().filter_map(|recorded| {
+            let envelope = &recorded.envelope;
+            let session: SessionId = match envelope.category() {
+                "session" | "chat" => envelope.stream_id().parse().ok()?,
+                _ => return None,
+            };
+            Some(((envelope.organization().unwrap_or(OrganizationId(0)), session), recorded.position))
+        });
+        self.changes.tell(sessions);
+    }
+
+    /// How far the rows are, and whether they still move.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Waits until the rows show everything up to `position`. False after `patience`, or when the follower has stopped.
+    pub async fn wait_for(&self, position: Position, patience: Duration) -> bool {
+        let mut progress = self.progress.subscribe();
+        let there = progress.wait_for(|progress| progress.position >= position || progress.stopped.is_some());
+        match tokio::time::timeout(patience, there).await {
+            Ok(Ok(progress)) => progress.position >= position,
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    /// Writes rows and cursors to disk, so that the next start has less to fold again.
+    pub fn flush(&self) -> Result<(), ProjectionError> {
+        let families: Vec<_> =
+            models::tables().filter_map(|table| self.db.cf_handle(table)).collect();
+        let mut options = rocksdb::FlushOptions::default();
+        options.set_wait(true);
+        Ok(self.db.flush_cfs_opt(&families, &options)?)
+    }
+}
+
+fn open_database(folder: &Path) -> Result<DB, ProjectionError> {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    // Rows and cursors are in several column families and have no write-ahead log: flushed together, or a crash could
+    // leave a cursor that is newer than its rows.
+    options.set_atomic_flush(true);
+    options.set_keep_log_file_num(4);
+    options.set_max_background_jobs(2);
+    let families = models::tables().map(|table| {
+        let mut options = Options::default();
+        options.set_compression_type(rocksdb::DBCompressionType::Lz4);
+        options.set_write_buffer_size(32 << 20);
+        ColumnFamilyDescriptor::new(table, options)
+    });
+    Ok(DB::open_cf_descriptors(&options, folder, families)?)
+}

@@ -1,0 +1,283 @@
+//! One command, one stream, one append: authorise, load, decide, append, and again where others were faster.
+//!
+//! A use case begins a [`Task`], which waits its turn on the stream, loads the state and asks whether the actor may; then
+//! it protects what is personal, and finishes the task with the command.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use tokio::sync::MutexGuard;
+use witan_auth::{Operation, Resource, Scopes};
+use witan_domain::{
+    Actor, Aggregate, CorrelationId, EventId, OrganizationId, Private, Timestamp, aggregate::EventPayload,
+};
+use witan_event_store::{Append, AppendError, Appended, ExpectedVersion, Metadata, NewEvent, Position, envelope};
+
+use crate::{
+    App, Error,
+    sources::{derived_id, sha256_hex},
+    streams::Loaded,
+};
+
+/// How often a command is decided anew because another process was faster.
+const ATTEMPTS_MAX: usize = 5;
+
+/// Who asks, and what ties the answer to the question.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub actor: Actor,
+    /// What the actor's API key is limited to; `None` where no key limits.
+    pub scopes: Option<Scopes>,
+    pub correlation: CorrelationId,
+    pub causation: Option<EventId>,
+    pub reason: Option<Private>,
+    /// The caller's key, so that a retry gets the first answer.
+    pub idempotency: Option<IdempotencyKey>,
+    pub expected_version: Option<u64>,
+}
+
+/// A caller's key and the hash of what it came with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// Hash of (organization, actor, key), hexadecimal.
+    pub key: String,
+    /// Hash of (operation, input), hexadecimal.
+    pub input: String,
+}
+
+impl IdempotencyKey {
+    /// `input` is the operation's name and its input in one canonical text.
+    pub fn new(actor: &Actor, key: &str, input: &[u8]) -> Self {
+        // Without the API key by which they came: a retry with a rotated key is still the same request.
+        let who = match actor {
+            Actor::User { organization, user, .. } => format!("{organization}/{user}"),
+            Actor::Participant { session, participant, .. } => format!("{session}/{participant}"),
+            Actor::System | Actor::Operator | Actor::Anonymous => format!("{actor:?}"),
+        };
+        Self { key: sha256_hex(format!("{who}\0{key}").as_bytes()), input: sha256_hex(input) }
+    }
+}
+
+impl Request {
+    /// What witan does by itself, because of `causation`.
+    pub fn system(correlation: CorrelationId, causation: Option<EventId>) -> Self {
+        Self { causation, ..Self::by(Actor::System, correlation) }
+    }
+
+    pub fn by(actor: Actor, correlation: CorrelationId) -> Self {
+        Self {
+            actor,
+            scopes: None,
+            correlation,
+            causation: None,
+            reason: None,
+            idempotency: None,
+            expected_version: None,
+        }
+    }
+
+    /// The same request without what speaks of its first stream only, for the further steps of a process.
+    pub fn step(&self) -> Self {
+        Self { expected_version: None, ..self.clone() }
+    }
+}
+
+/// What a command did.
+pub struct Outcome<A: Aggregate> {
+    /// The stream's state after it.
+    pub state: A::State,
+    /// The stream's version after it; `None` when the stream does not exist.
+    pub version: Option<u64>,
+    /// The position of its last event; `None` when there was nothing to add.
+    pub position: Option<Position>,
+}
+
+/// A command on its way: it has the stream to itself, and its actor is allowed to ask.
+pub struct Task<'a, A: Aggregate> {
+    app: &'a App,
+    request: &'a Request,
+    organization: Option<OrganizationId>,
+    stream: String,
+    loaded: Arc<Loaded<A>>,
+    resource: Box<dyn Fn(&A::State) -> Resource + Send + 'a>,
+    operation: Operation,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl App {
+    /// Waits for the stream's turn, loads it, and asks whether the actor may do `operation` on it.
+    ///
+    /// `organization` is the tenant whose stream it must be: another's is as if it weren't there.
+    pub async fn begin<'a, A: Aggregate>(
+        &'a self,
+        request: &'a Request,
+        organization: Option<OrganizationId>,
+        id: A::Id,
+        operation: Operation,
+        resource: impl Fn(&A::State) -> Resource + Send + 'a,
+    ) -> Result<Task<'a, A>, Error> {
+        let stream = A::stream(id);
+        let turn = self.streams.lock(&stream).await;
+        let loaded = self.load_own::<A>(organization, &stream)?;
+        let task = Task {
+            app: self,
+            request,
+            organization,
+            stream,
+            loaded,
+            resource: Box::new(resource),
+            operation,
+            _turn: turn,
+        };
+        task.authorise().await?;
+        Ok(task)
+    }
+
+    /// The stream's state, if it is the organization's (or nobody's yet).
+    pub(crate) fn load_own<A: Aggregate>(
+        &self,
+        organization: Option<OrganizationId>,
+        stream: &str,
+    ) -> Result<Arc<Loaded<A>>, Error> {
+        let loaded = self.streams.load::<A>(stream)?;
+        if loaded.version.is_some() && loaded.organization != organization {
+            return Ok(Arc::new(Loaded::default()));
+        }
+        Ok(loaded)
+    }
+
+    /// The id of what a request creates: from its idempotency key where it has one, else fresh.
+    pub fn id_for(&self, request: &Request, what: &str) -> u128 {
+        match &request.idempotency {
+            Some(idempotency) => derived_id(&idempotency.key, what),
+            None => self.sources.ulid(),
+        }
+    }
+}
+
+impl<A: Aggregate> Task<'_, A> {
+    pub fn state(&self) -> &A::State {
+        &self.loaded.state
+    }
+
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.app.sources.now()
+    }
+
+    async fn authorise(&self) -> Result<(), Error> {
+        let resource = (self.resource)(&self.loaded.state);
+        self.app.authorise(self.request, self.operation, &resource).await
+    }
+
+    /// The answer that this request already got, if it is a retry.
+    pub fn answered(&self) -> Result<Option<Position>, Error> {
+        let Some(idempotency) = &self.request.idempotency else { return Ok(None) };
+        match self.loaded.answers.get(&idempotency.key) {
+            Some(answer) if answer.input == idempotency.input => Ok(Some(answer.last)),
+            Some(_) => Err(Error::IdempotencyKeyReused),
+            None => Ok(None),
+        }
+    }
+
+    /// Decides and records. Runs the decider again when another process was faster, a bounded number of times.
+    pub async fn finish(mut self, command: &A::Command) -> Result<Outcome<A>, Error> {
+        if let Some(position) = self.answered()? {
+            return Ok(self.unchanged(Some(position)));
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            self.check_expected_version()?;
+            let events = self.app.parts.decide.time(|| A::decide(&self.loaded.state, command)).map_err(Error::rejected)?;
+            if events.is_empty() {
+                return Ok(self.unchanged(None));
+            }
+            match self.append(&events).await {
+                Ok(appended) => return Ok(self.changed(&events, appended)),
+                Err(AppendError::Conflict { .. }) => self.reload().await?,
+                Err(error) => {
+                    self.app.streams.forget(&self.stream);
+                    return Err(error.into());
+                }
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    fn check_expected_version(&self) -> Result<(), Error> {
+        match (self.request.expected_version, self.loaded.version) {
+            (Some(expected), actual) if actual != Some(expected) => Err(Error::VersionConflict {
+                expected,
+                actual: actual.map_or(-1, |version| i64::try_from(version).unwrap_or(i64::MAX)),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn append(&self, events: &[A::Event]) -> Result<Appended, AppendError> {
+        let metadata = self.metadata().map_err(|error| AppendError::Invalid(error.to_string()))?;
+        let events: Vec<NewEvent> = events
+            .iter()
+            .map(|event| NewEvent {
+                id: EventId(self.app.sources.ulid()),
+                kind: event.kind().to_owned(),
+                schema: A::schema(event.kind()),
+                metadata: metadata.clone(),
+                data: event.encode().into(),
+            })
+            .collect();
+        let append = Append {
+            stream: self.stream.clone(),
+            organization: self.organization,
+            expected: self.loaded.version.map_or(ExpectedVersion::NoStream, ExpectedVersion::Exactly),
+            events,
+            now: self.app.sources.now(),
+        };
+        self.app.parts.append.time_async(self.app.store.append(append)).await
+    }
+
+    fn metadata(&self) -> Result<bytes::Bytes, serde_json::Error> {
+        let metadata = Metadata {
+            actor: self.request.actor.clone(),
+            correlation: self.request.correlation,
+            causation: self.request.causation,
+            reason: self.request.reason.clone(),
+            idempotency: self.request.idempotency.as_ref().map(|idempotency| envelope::Idempotency {
+                key: idempotency.key.clone(),
+                input: idempotency.input.clone(),
+            }),
+        };
+        serde_json::to_vec(&metadata).map(Into::into)
+    }
+
+    async fn reload(&mut self) -> Result<(), Error> {
+        self.app.parts.conflicts.fetch_add(1, Relaxed);
+        self.app.streams.forget(&self.stream);
+        self.loaded = self.app.load_own(self.organization, &self.stream)?;
+        self.authorise().await
+    }
+
+    fn unchanged(self, position: Option<Position>) -> Outcome<A> {
+        Outcome { state: self.loaded.state.clone(), version: self.loaded.version, position }
+    }
+
+    fn changed(self, events: &[A::Event], appended: Appended) -> Outcome<A> {
+        let first_version = appended.version + 1 - events.len() as u64;
+        // The cache gives its copy up first, so that the usual case evolves in place instead of on a clone.
+        self.app.streams.forget(&self.stream);
+        let mut loaded = Arc::try_unwrap(self.loaded).unwrap_or_else(|shared| (*shared).clone());
+        for (event, version) in events.iter().zip(first_version..) {
+            loaded = loaded.evolved(event, appended.recorded_at, version);
+        }
+        loaded.organization = self.organization;
+        if let Some(idempotency) = &self.request.idempotency {
+            let answer = crate::streams::Answer { input: idempotency.input.clone(), last: appended.last };
+            loaded.answers.insert(idempotency.key.clone(), answer);
+        }
+        let outcome =
+            Outcome { state: loaded.state.clone(), version: loaded.version, position: Some(appended.last) };
+        self.app.streams.keep(&self.stream, Arc::new(loaded));
+        outcome
+    }
+}

@@ -1,0 +1,186 @@
+//! A table of rows in RocksDB, with the rows that the running batch has touched decoded in memory.
+//!
+//! Every key begins with the organization's id: a row can't be asked for without naming its tenant. Rows are postcard.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch};
+use serde::{Serialize, de::DeserializeOwned};
+use witan_domain::OrganizationId;
+
+use crate::ProjectionError;
+
+/// How many decoded rows a table keeps between batches.
+const KEPT_ROWS_MAX: usize = 4_096;
+
+/// A key under construction: the organization first, then what the table orders by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Vec<u8>);
+
+impl Key {
+    pub fn of(organization: OrganizationId) -> Self {
+        Self(organization.0.to_be_bytes().to_vec())
+    }
+
+    /// Appends an id's 128 bits.
+    pub fn id(mut self, id: u128) -> Self {
+        self.0.extend_from_slice(&id.to_be_bytes());
+        self
+    }
+
+    /// Appends a number, so that keys order by it.
+    pub fn number(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The rows of one table, for readers. Cheap to clone.
+#[derive(Clone)]
+pub struct Rows {
+    db: Arc<DB>,
+    name: &'static str,
+}
+
+/// The smallest key after all that begin with `prefix`; `None` when there is none.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.last_mut() {
+        if *last < u8::MAX {
+            *last += 1;
+            return Some(end);
+        }
+        end.pop();
+    }
+    None
+}
+
+impl Rows {
+    pub fn new(db: Arc<DB>, name: &'static str) -> Self {
+        Self { db, name }
+    }
+
+    pub fn find<R: DeserializeOwned>(&self, key: &Key) -> Result<Option<R>, ProjectionError> {
+        let family = self.family()?;
+        match self.db.get_pinned_cf(family, &key.0)? {
+            Some(bytes) => Ok(Some(postcard::from_bytes(&bytes)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// At most `max` rows whose keys begin with `prefix`, in key order or backward, after `after` (exclusive) where it is
+    /// given. What comes back beside each row is the key without the prefix.
+    pub fn list<R: DeserializeOwned>(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        backward: bool,
+        max: usize,
+    ) -> Result<Vec<(Vec<u8>, R)>, ProjectionError> {
+        let family = self.family()?;
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(prefix.0.clone());
+        let end = after_prefix(&prefix.0);
+        if let Some(end) = &end {
+            options.set_iterate_upper_bound(end.clone());
+        }
+        let mode = match (after, backward) {
+            (Some(after), false) => IteratorMode::From(&after.0, Direction::Forward),
+            (Some(after), true) => IteratorMode::From(&after.0, Direction::Reverse),
+            (None, false) => IteratorMode::From(&prefix.0, Direction::Forward),
+            (None, true) => IteratorMode::End,
+        };
+        let mut found = Vec::new();
+        // The iterator gives each error as an item, so an end without one is a true end.
+        for item in self.db.iterator_cf_opt(family, options, mode) {
+            let (key, value) = item?;
+            if after.is_some_and(|after| after.0 == *key) {
+                continue;
+            }
+            if found.len() == max {
+                break;
+            }
+            found.push((key[prefix.0.len()..].to_vec(), postcard::from_bytes(&value)?));
+        }
+        Ok(found)
+    }
+
+    fn family(&self) -> Result<&rocksdb::ColumnFamily, ProjectionError> {
+        self.db.cf_handle(self.name).ok_or(ProjectionError::NoTable(self.name))
+    }
+}
+
+/// The same rows for the one follower that writes them. What it changes is seen by itself at once, by readers after
+/// [`Table::write`] and the commit of the batch.
+pub struct Table<R> {
+    rows: Rows,
+    kept: HashMap<Key, Option<R>>,
+    changed: HashSet<Key>,
+}
+
+impl<R: Serialize + DeserializeOwned> Table<R> {
+    pub fn new(db: Arc<DB>, name: &'static str) -> Self {
+        Self { rows: Rows::new(db, name), kept: HashMap::new(), changed: HashSet::new() }
+    }
+
+    /// The row, to be changed, made or (set to `None`) deleted.
+    pub fn edit(&mut self, key: &Key) -> Result<&mut Option<R>, ProjectionError> {
+        if !self.changed.contains(key) {
+            self.changed.insert(key.clone());
+        }
+        self.kept(key)
+    }
+
+    /// The row, to be looked at.
+    pub fn find(&mut self, key: &Key) -> Result<Option<&R>, ProjectionError> {
+        Ok(self.kept(key)?.as_ref())
+    }
+
+    /// Sets a row without reading what was there.
+    pub fn put(&mut self, key: Key, row: R) {
+        self.changed.insert(key.clone());
+        self.kept.insert(key, Some(row));
+    }
+
+    pub fn delete(&mut self, key: Key) {
+        self.changed.insert(key.clone());
+        self.kept.insert(key, None);
+    }
+
+    fn kept(&mut self, key: &Key) -> Result<&mut Option<R>, ProjectionError> {
+        if !self.kept.contains_key(key) {
+            let stored = self.rows.find(key)?;
+            self.kept.insert(key.clone(), stored);
+        }
+        self.kept.get_mut(key).ok_or(ProjectionError::NoTable(self.rows.name))
+    }
+
+    /// Puts all that was changed into the batch.
+    pub fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+        let family = self.rows.db.cf_handle(self.rows.name).ok_or(ProjectionError::NoTable(self.rows.name))?;
+        for key in self.changed.drain() {
+            match self.kept.get(&key) {
+                Some(Some(row)) => batch.put_cf(family, &key.0, postcard::to_stdvec(row)?),
+                Some(None) => batch.delete_cf(family, &key.0),
+                None => {}
+            }
+        }
+        if self.kept.len() > KEPT_ROWS_MAX {
+            self.kept.clear();
+        }
+        Ok(())
+    }
+
+    /// Forgets what a failed batch left behind.
+    pub fn reset(&mut self) {
+        self.kept.clear();
+        self.changed.clear();
+    }
+}
