@@ -86,12 +86,16 @@ ids! {
     SessionId "session";
     /// One person's presence in one session.
     ParticipantId "participant";
+    /// A join token: redeemed once, by the first knock or join.
+    TokenId "token";
     /// A chat message.
     MessageId "message";
     /// A key by which a program acts.
     ApiKeyId "key";
     /// One event, wherever it is stored.
     EventId "event";
+    /// A random stand-in for something personal by which people are found (a login), kept in the vault.
+    AliasId "alias";
     /// What ties together all that one request caused.
     CorrelationId "request";
 }

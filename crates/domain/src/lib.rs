@@ -6,10 +6,13 @@
 pub mod actor;
 pub mod aggregate;
 pub mod audit;
+pub mod chat;
+pub mod deadline;
 pub mod event;
 #[cfg(test)]
 mod golden;
 pub mod id;
+pub mod participant;
 pub mod person;
 pub mod private;
 pub mod role;

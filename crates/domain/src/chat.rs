@@ -1,0 +1,270 @@
+//! The chat of one session. Stream `chat-{session}`: apart from the session's own, so that both stay short.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Aggregate, MessageId, ParticipantId, PersonId, Private, SessionId, Timestamp,
+    aggregate::Rejection, events,
+};
+
+/// The longest text of a message, before it is protected; `app` checks it.
+pub const MESSAGE_TEXT_CHARS_MAX: usize = 4_000;
+/// The longest protected text: four UTF-8 bytes a character, and what the encryption adds.
+pub const MESSAGE_CIPHERTEXT_BYTES_MAX: usize = 4 * MESSAGE_TEXT_CHARS_MAX + 256;
+/// The most messages of one session.
+pub const MESSAGES_MAX: usize = 20_000;
+
+/// What the session says of the one who writes: made by [`SessionState::chat_standing`] only, from the session's own
+/// stream, and carried by the command because a decider sees one stream.
+///
+/// [`SessionState::chat_standing`]: crate::session::SessionState::chat_standing
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChatStanding {
+    SessionNotLive,
+    NotIn,
+    /// In the session: whose presence it is, whether they moderate, and whether the setting allows chat.
+    In {
+        person: PersonId,
+        moderates: bool,
+        chat: bool,
+    },
+}
+
+// Commands.
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChatCommand {
+    SendMessage(SendMessage),
+    RemoveMessage(RemoveMessage),
+}
+
+impl From<SendMessage> for ChatCommand {
+    fn from(command: SendMessage) -> Self {
+        Self::SendMessage(command)
+    }
+}
+
+impl From<RemoveMessage> for ChatCommand {
+    fn from(command: RemoveMessage) -> Self {
+        Self::RemoveMessage(command)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendMessage {
+    pub message: MessageId,
+    pub author: ParticipantId,
+    /// The author's, and theirs.
+    pub text: Private,
+    /// Of the author.
+    pub standing: ChatStanding,
+    pub now: Timestamp,
+}
+
+/// Marks a message as removed: its author's own, or anyone's where a host asks. What was recorded stays recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveMessage {
+    pub message: MessageId,
+    pub by: ParticipantId,
+    /// Of the one who removes.
+    pub standing: ChatStanding,
+    pub now: Timestamp,
+}
+
+// Events.
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageSent {
+    pub message: MessageId,
+    pub author: ParticipantId,
+    pub text: Private,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRemoved {
+    pub message: MessageId,
+    pub by: ParticipantId,
+}
+
+events! {
+    /// Any event of a session's chat.
+    pub enum ChatEvent of "chat" {
+        MessageSent,
+        MessageRemoved,
+    }
+}
+
+// Rejections.
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChatRejection {
+    #[error("The session is not live.")]
+    SessionNotLive,
+    #[error("The participant is not in the session.")]
+    ParticipantNotIn,
+    #[error("Chat is off in this session.")]
+    ChatOff,
+    #[error("The message's text is another person's.")]
+    PrivateOfAnother,
+    #[error("A message has 1 to {MESSAGE_TEXT_CHARS_MAX} characters.")]
+    MessageTooLong,
+    #[error("The session has its maximum of {MESSAGES_MAX} messages.")]
+    ChatFull,
+    #[error("Another message has this id already.")]
+    MessageAlreadyExists,
+    #[error("The session has no such message.")]
+    MessageNotFound,
+    #[error("Only its author, or a host, removes a message.")]
+    MessageOfAnother,
+}
+
+impl Rejection for ChatRejection {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::SessionNotLive => "SESSION_NOT_LIVE",
+            Self::ParticipantNotIn => "PARTICIPANT_NOT_IN",
+            Self::ChatOff => "CHAT_OFF",
+            Self::PrivateOfAnother => "PRIVATE_OF_ANOTHER",
+            Self::MessageTooLong => "MESSAGE_TOO_LONG",
+            Self::ChatFull => "CHAT_FULL",
+            Self::MessageAlreadyExists => "MESSAGE_ALREADY_EXISTS",
+            Self::MessageNotFound => "MESSAGE_NOT_FOUND",
+            Self::MessageOfAnother => "MESSAGE_OF_ANOTHER",
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::PrivateOfAnother | Self::MessageTooLong => Some("text"),
+            Self::MessageAlreadyExists | Self::MessageNotFound | Self::MessageOfAnother => {
+                Some("messageId")
+            }
+            Self::SessionNotLive | Self::ParticipantNotIn | Self::ChatOff | Self::ChatFull => None,
+        }
+    }
+}
+
+// State.
+
+/// The messages of one session, without their text: what commands are decided on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChatState {
+    pub messages: BTreeMap<MessageId, Message>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub author: ParticipantId,
+    pub sent_at: Timestamp,
+    pub removed: Option<Removal>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    pub at: Timestamp,
+    pub by: ParticipantId,
+}
+
+/// The decider.
+pub struct Chat;
+
+impl Aggregate for Chat {
+    type Id = SessionId;
+    type Command = ChatCommand;
+    type Event = ChatEvent;
+    type Rejection = ChatRejection;
+    type State = ChatState;
+    const CATEGORY: &'static str = "chat";
+
+    fn decide(state: &ChatState, command: &ChatCommand) -> Result<Vec<ChatEvent>, ChatRejection> {
+        match command {
+            ChatCommand::SendMessage(command) => send_message(state, command),
+            ChatCommand::RemoveMessage(command) => remove_message(state, command),
+        }
+    }
+
+    fn evolve(mut state: ChatState, event: &ChatEvent, at: Timestamp) -> ChatState {
+        match event {
+            ChatEvent::MessageSent(sent) => {
+                let message = Message {
+                    author: sent.author,
+                    sent_at: at,
+                    removed: None,
+                };
+                state.messages.entry(sent.message).or_insert(message);
+            }
+            ChatEvent::MessageRemoved(removed) => {
+                if let Some(message) = state.messages.get_mut(&removed.message) {
+                    message
+                        .removed
+                        .get_or_insert(Removal { at, by: removed.by });
+                }
+            }
+        }
+        state
+    }
+}
+
+fn send_message(state: &ChatState, command: &SendMessage) -> Result<Vec<ChatEvent>, ChatRejection> {
+    let (person, _, chat) = standing_in(command.standing)?;
+    if !chat {
+        return Err(ChatRejection::ChatOff);
+    }
+    if command.text.person != person {
+        return Err(ChatRejection::PrivateOfAnother);
+    }
+    let bytes = command.text.ciphertext.0.len();
+    if bytes == 0 || bytes > MESSAGE_CIPHERTEXT_BYTES_MAX {
+        return Err(ChatRejection::MessageTooLong);
+    }
+    match state.messages.get(&command.message) {
+        Some(message) if message.author == command.author => return Ok(Vec::new()),
+        Some(_) => return Err(ChatRejection::MessageAlreadyExists),
+        None if state.messages.len() >= MESSAGES_MAX => return Err(ChatRejection::ChatFull),
+        None => {}
+    }
+    let sent = MessageSent {
+        message: command.message,
+        author: command.author,
+        text: command.text.clone(),
+    };
+    Ok(vec![sent.into()])
+}
+
+fn remove_message(
+    state: &ChatState,
+    command: &RemoveMessage,
+) -> Result<Vec<ChatEvent>, ChatRejection> {
+    let (_, moderates, _) = standing_in(command.standing)?;
+    let message = state
+        .messages
+        .get(&command.message)
+        .ok_or(ChatRejection::MessageNotFound)?;
+    if message.author != command.by && !moderates {
+        return Err(ChatRejection::MessageOfAnother);
+    }
+    if message.removed.is_some() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![
+        MessageRemoved {
+            message: command.message,
+            by: command.by,
+        }
+        .into(),
+    ])
+}
+
+fn standing_in(standing: ChatStanding) -> Result<(PersonId, bool, bool), ChatRejection> {
+    match standing {
+        ChatStanding::SessionNotLive => Err(ChatRejection::SessionNotLive),
+        ChatStanding::NotIn => Err(ChatRejection::ParticipantNotIn),
+        ChatStanding::In {
+            person,
+            moderates,
+            chat,
+        } => Ok((person, moderates, chat)),
+    }
+}

@@ -1,0 +1,247 @@
+//! What happened in a session. Each struct is the stored payload; each has a golden file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    InvitationId, OrganizationId, ParticipantId, Private, RoomId, SessionId, SessionRole, UnitId,
+    UserId,
+    participant::{
+        AdmissionGround, Arrival, ConsentPurpose, KnockTimeoutReason, LeaveReason, MediaSource,
+        WithdrawalReason,
+    },
+    settings::{EffectiveSettings, Purpose, SettingValue},
+};
+
+/// Who opened a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Opener {
+    User(UserId),
+    /// Someone with an invitation, to a room that invitees may open.
+    Invitee(InvitationId),
+    /// Someone with the password, or anyone, to a room that they may open.
+    Guest,
+    System,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    EndedByHost,
+    EndedByAdmin,
+    /// Nobody was in for longer than the empty timeout.
+    Empty,
+    /// Nobody ever came.
+    NobodyCame,
+    /// It lasted longer than the maximum.
+    MaximumDuration,
+    /// The host left and did not come back.
+    HostLeft,
+    RoomDisabled,
+    MediaNotRecovered,
+}
+
+impl EndReason {
+    pub const ALL: [Self; 8] = [
+        Self::EndedByHost,
+        Self::EndedByAdmin,
+        Self::Empty,
+        Self::NobodyCame,
+        Self::MaximumDuration,
+        Self::HostLeft,
+        Self::RoomDisabled,
+        Self::MediaNotRecovered,
+    ];
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionPrepared {
+    pub session: SessionId,
+    pub organization: OrganizationId,
+    pub unit: UnitId,
+    pub room: RoomId,
+    pub purpose: Purpose,
+    pub settings: Box<EffectiveSettings>,
+    pub opened_by: Opener,
+    pub record: Option<Private>,
+    pub continues: Option<SessionId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionReady {}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantKnocked {
+    pub arrival: Box<Arrival>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantAdmitted {
+    pub participant: ParticipantId,
+    pub ground: AdmissionGround,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantDenied {
+    pub participant: ParticipantId,
+    pub reason: Option<Private>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnockWithdrawn {
+    pub participant: ParticipantId,
+    pub reason: WithdrawalReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnockTimedOut {
+    pub participant: ParticipantId,
+    pub reason: KnockTimeoutReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantJoined {
+    pub participant: ParticipantId,
+    /// Who came, where they came in without a knock; after a knock, that event says it.
+    pub arrival: Option<Box<Arrival>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantDropped {
+    pub participant: ParticipantId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantReconnected {
+    pub participant: ParticipantId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantLeft {
+    pub participant: ParticipantId,
+    pub reason: LeaveReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantHeld {
+    pub participant: ParticipantId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantReleased {
+    pub participant: ParticipantId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantMoved {
+    pub participant: ParticipantId,
+    pub to: SessionId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantRemoved {
+    pub participant: ParticipantId,
+    pub ban: bool,
+    pub reason: Option<Private>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantMuted {
+    pub participant: ParticipantId,
+    pub source: MediaSource,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantUnmuted {
+    pub participant: ParticipantId,
+    pub source: MediaSource,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantRoleChanged {
+    pub participant: ParticipantId,
+    pub role: SessionRole,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionLocked {}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionUnlocked {}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionExtended {
+    /// By so many.
+    pub minutes: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitWarned {
+    pub minutes_left: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingChanged {
+    pub value: SettingValue,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsentGiven {
+    pub participant: ParticipantId,
+    pub purpose: ConsentPurpose,
+    pub text_version: String,
+    pub language: String,
+    pub given_by: ParticipantId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsentWithdrawn {
+    pub participant: ParticipantId,
+    pub purpose: ConsentPurpose,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionInterrupted {}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionResumed {}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionEnded {
+    pub reason: EndReason,
+}
+
+crate::events! {
+    /// Any event of a session.
+    pub enum SessionEvent of "session" {
+        SessionPrepared,
+        SessionReady,
+        ParticipantKnocked,
+        ParticipantAdmitted,
+        ParticipantDenied,
+        KnockWithdrawn,
+        KnockTimedOut,
+        ParticipantJoined,
+        ParticipantDropped,
+        ParticipantReconnected,
+        ParticipantLeft,
+        ParticipantHeld,
+        ParticipantReleased,
+        ParticipantMoved,
+        ParticipantRemoved,
+        ParticipantMuted,
+        ParticipantUnmuted,
+        ParticipantRoleChanged,
+        SessionLocked,
+        SessionUnlocked,
+        SessionExtended,
+        LimitWarned,
+        SettingChanged,
+        ConsentGiven,
+        ConsentWithdrawn,
+        SessionInterrupted,
+        SessionResumed,
+        SessionEnded,
+    }
+}
