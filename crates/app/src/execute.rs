@@ -91,6 +91,15 @@ pub struct Outcome<A: Aggregate> {
     pub position: Option<Position>,
 }
 
+/// Whether the stream must be there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The command may make it.
+    Optional,
+    /// Without it there is none of these.
+    Needed(&'static str),
+}
+
 /// A command on its way: it has the stream to itself, and its actor is allowed to ask.
 pub struct Task<'a, A: Aggregate> {
     app: &'a App,
@@ -113,11 +122,15 @@ impl App {
         organization: Option<OrganizationId>,
         id: A::Id,
         operation: Operation,
+        presence: Presence,
         resource: impl Fn(&A::State) -> Resource + Send + 'a,
     ) -> Result<Task<'a, A>, Error> {
         let stream = A::stream(id);
         let turn = self.streams.lock(&stream).await;
         let loaded = self.load_own::<A>(organization, &stream)?;
+        if let (Presence::Needed(what), None) = (presence, loaded.version) {
+            return Err(Error::NotFound { what });
+        }
         let task = Task {
             app: self,
             request,

@@ -1,1 +1,117 @@
-//! witan-app
+//! What witan does: each use case is a method of [`App`], which protects what is personal, authorises, loads, decides
+//! and appends. What follows from an event by itself is in [`reactors`].
+
+pub mod authenticate;
+mod authorise;
+mod chat;
+pub mod entry;
+pub mod error;
+pub mod execute;
+pub mod feed;
+pub mod history;
+pub mod parts;
+pub mod personal;
+pub mod presence;
+pub mod reactors;
+pub mod sessions;
+pub mod sources;
+mod streams;
+
+use std::sync::{
+    Arc, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use witan_auth::{Directory, Policies, TokenKey};
+use witan_domain::{Actor, OrganizationId};
+use witan_event_store::{EventStore, Position};
+use witan_ledger::Ledger;
+use witan_media::Media;
+use witan_vault::Vault;
+
+pub use authenticate::Credentials;
+pub use error::Error;
+pub use execute::{IdempotencyKey, Outcome, Request};
+pub use sources::Sources;
+
+/// What an [`App`] is made of.
+pub struct Pieces {
+    pub store: Arc<dyn EventStore>,
+    pub vault: Arc<Vault>,
+    pub policies: Policies,
+    pub tokens: TokenKey,
+    pub directory: Arc<dyn Directory>,
+    pub ledger: Arc<RwLock<Ledger>>,
+    pub media: Arc<dyn Media>,
+    pub sources: Sources,
+}
+
+/// Everything that can be asked of witan.
+pub struct App {
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) policies: Policies,
+    pub(crate) tokens: TokenKey,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) ledger: Arc<RwLock<Ledger>>,
+    pub(crate) media: Arc<dyn Media>,
+    pub(crate) sources: Sources,
+    pub(crate) streams: streams::Streams,
+    pub(crate) recently: authorise::Memory,
+    pub(crate) used_keys: authenticate::UsedKeys,
+    pub feeds: feed::Feeds,
+    pub presence: presence::Presences,
+    pub parts: parts::Parts,
+    /// The newest event that changed what someone may do: the directory has to know it before it is asked.
+    newest_grant: AtomicU64,
+}
+
+impl App {
+    pub fn new(pieces: Pieces) -> Self {
+        Self {
+            streams: streams::Streams::new(Arc::clone(&pieces.store)),
+            feeds: feed::Feeds::new(Arc::clone(&pieces.store)),
+            store: pieces.store,
+            vault: pieces.vault,
+            policies: pieces.policies,
+            tokens: pieces.tokens,
+            directory: pieces.directory,
+            ledger: pieces.ledger,
+            media: pieces.media,
+            sources: pieces.sources,
+            recently: authorise::Memory::default(),
+            used_keys: authenticate::UsedKeys::default(),
+            presence: presence::Presences::default(),
+            parts: parts::Parts::default(),
+            newest_grant: AtomicU64::new(0),
+        }
+    }
+
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    pub fn ledger(&self) -> &RwLock<Ledger> {
+        &self.ledger
+    }
+
+    /// The newest event that changed what someone may do.
+    pub fn newest_grant(&self) -> Position {
+        Position(self.newest_grant.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn granted(&self, position: Position) {
+        self.newest_grant.fetch_max(position.0, Ordering::AcqRel);
+    }
+}
+
+impl Request {
+    /// The tenant that the actor belongs to: there is nothing for those who belong to none.
+    pub fn organization(&self) -> Result<OrganizationId, Error> {
+        match (&self.actor, self.actor.organization()) {
+            (_, Some(organization)) => Ok(organization),
+            (Actor::Anonymous, None) => Err(Error::Unauthenticated("This needs an API key or a participant's secret.")),
+            (_, None) => Err(Error::Forbidden { reference: self.correlation.to_string() }),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Who is this? From a credential (an API key, or a participant's resume secret) to an actor.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
+use witan_auth::{ApiKeySecret, Scopes};
+use witan_domain::{Actor, ApiKeyId};
+
+use crate::{App, Error};
+
+/// What a valid credential says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub actor: Actor,
+    /// What the API key is limited to; `None` where no key limits.
+    pub scopes: Option<Scopes>,
+}
+
+/// The keys whose use was recorded, by day: a bounded memory, refilled from the directory after a restart.
+#[derive(Default)]
+pub(crate) struct UsedToday {
+    day: u64,
+    keys: HashSet<ApiKeyId>,
+}
+
+pub(crate) type UsedKeys = Mutex<UsedToday>;
+
+impl App {
+    /// The actor of a credential; `None` when it is unknown, expired or revoked (which one isn't said).
+    pub async fn authenticate(&self, credential: Option<&str>) -> Result<Option<Credentials>, Error> {
+        let Some(credential) = credential else {
+            return Ok(Some(Credentials { actor: Actor::Anonymous, scopes: None }));
+        };
+        if let Some(actor) = self.participant_by_resume_secret(credential)? {
+            return Ok(Some(Credentials { actor, scopes: None }));
+        }
+        self.by_api_key(credential).await
+    }
+
+    async fn by_api_key(&self, credential: &str) -> Result<Option<Credentials>, Error> {
+        let Ok(secret) = ApiKeySecret::parse(credential) else { return Ok(None) };
+        let now = self.sources.now();
+        let Some(record) = self.directory.api_key(secret.prefix()).map_err(Error::fault)? else { return Ok(None) };
+        if !secret.matches(&record) || record.revoked || record.expires.is_some_and(|expires| expires <= now) {
+            return Ok(None);
+        }
+        let account = self.directory.account(record.organization, record.user).map_err(Error::fault)?;
+        if !account.is_some_and(|account| account.active) {
+            return Ok(None);
+        }
+        let day = now.micros() / 86_400_000_000;
+        if record.last_used_day != Some(day) && self.first_use_today(record.key, day) {
+            self.record_key_use(record.organization, record.key).await;
+        }
+        let actor = Actor::User { organization: record.organization, user: record.user, key: Some(record.key) };
+        Ok(Some(Credentials { actor, scopes: Some(record.scopes) }))
+    }
+
+    fn first_use_today(&self, key: ApiKeyId, day: u64) -> bool {
+        let mut used = self.used_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.day != day {
+            *used = UsedToday { day, keys: HashSet::new() };
+        }
+        used.keys.insert(key)
+    }
+
+    /// Whether an open connection's credential still stands.
+    pub async fn still_stands(&self, credentials: &Credentials) -> bool {
+        match &credentials.actor {
+            Actor::User { organization, user, .. } => {
+                matches!(self.directory.account(*organization, *user), Ok(Some(account)) if account.active)
+            }
+            Actor::Participant { organization, session, participant } => {
+                self.session_state(*organization, *session).is_ok_and(|state| {
+                    state.record().and_then(|record| record.participant(*participant)).is_some()
+                })
+            }
+            Actor::System | Actor::Operator | Actor::Anonymous => true,
+        }
+    }
+}

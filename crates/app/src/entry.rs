@@ -1,0 +1,172 @@
+//! Entry: from a join token into the lobby or straight in, and back after a drop.
+
+use subtle::ConstantTimeEq;
+use witan_auth::{JoinToken, Operation, Resource, ResourceKind, ResumeSecret, TokenError};
+use witan_domain::{
+    Actor, OrganizationId, ParticipantId, SessionId,
+    participant::Arrival,
+    session::{Entry, JoinSession, Knock, Session},
+    text::SecretHash,
+};
+
+use crate::{
+    App, Error, Outcome, Request,
+    execute::Task,
+    personal::Text,
+    sessions::SESSION,
+    sources::derived_id,
+};
+
+pub const DISPLAY_NAME_CHARS_MAX: usize = 100;
+pub const DEVICE_CHARS_MAX: usize = 300;
+
+/// What the person who comes says of themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Introduction {
+    pub display_name: String,
+    /// The person's browser or device.
+    pub device: Option<String>,
+}
+
+/// Someone is at the door, or in.
+pub struct Entered {
+    pub organization: OrganizationId,
+    pub session: SessionId,
+    pub participant: ParticipantId,
+    /// By which the participant acts from now on, and comes back after a drop. Shown to them alone.
+    pub resume_secret: String,
+    pub outcome: Outcome<Session>,
+}
+
+/// A redeemed token on its way into the session.
+struct Arriving<'a> {
+    task: Task<'a, Session>,
+    arrival: Arrival,
+    lobby: bool,
+    resume_secret: String,
+    token: JoinToken,
+}
+
+impl App {
+    /// Redeems a join token by a knock: into the lobby, or admitted at once where no lobby applies.
+    pub async fn knock(&self, request: &Request, token: &str, who: &Introduction) -> Result<Entered, Error> {
+        let token = self.verify_join_token(token)?;
+        let request = arriving_request(request, &token);
+        let arriving = self.arrive(&request, token, Operation::Knock, who).await?;
+        let now = arriving.task.now();
+        let command = Knock { arrival: arriving.arrival.clone(), lobby: arriving.lobby, now };
+        arriving.finish(&command.into()).await
+    }
+
+    /// Redeems a join token by coming straight in: for whoever needs no lobby, or was admitted before.
+    pub async fn join_by_token(&self, request: &Request, token: &str, who: &Introduction) -> Result<Entered, Error> {
+        let token = self.verify_join_token(token)?;
+        let request = arriving_request(request, &token);
+        let arriving = self.arrive(&request, token, Operation::JoinSession, who).await?;
+        let now = arriving.task.now();
+        let entry = Entry::Token { arrival: Box::new(arriving.arrival.clone()), lobby: arriving.lobby };
+        arriving.finish(&JoinSession { entry, now }.into()).await
+    }
+
+    /// Comes in after an admission: the actor is the participant who knocked.
+    pub async fn join_by_admission(&self, request: &Request, session: SessionId) -> Result<Outcome<Session>, Error> {
+        let task = self.begin_session(request, session, Operation::JoinSession).await?;
+        let participant = crate::sessions::own_participant(request, task.state())?;
+        let now = task.now();
+        task.finish(&JoinSession { entry: Entry::Admission { participant }, now }.into()).await
+    }
+
+    fn verify_join_token(&self, token: &str) -> Result<JoinToken, Error> {
+        self.tokens.verify(token, self.sources.now()).map_err(|error| {
+            let message = match error {
+                TokenError::Expired => "This join token is older than it may be: ask for a new one.",
+                _ => "This is not a join token of this server.",
+            };
+            Error::Rejected { code: "JOIN_TOKEN_INVALID", field: Some("joinToken".into()), message: message.into() }
+        })
+    }
+
+    async fn arrive<'a>(
+        &'a self,
+        request: &'a Request,
+        token: JoinToken,
+        operation: Operation,
+        who: &Introduction,
+    ) -> Result<Arriving<'a>, Error> {
+        let name = Text::required("displayName", who.display_name.trim(), DISPLAY_NAME_CHARS_MAX)?;
+        let device = who.device.as_deref().filter(|device| !device.trim().is_empty());
+        let device = device.map(|device| Text::required("device", device, DEVICE_CHARS_MAX)).transpose()?;
+        let organization = token.organization;
+        // The signed token is the right to come to this session's door: what it says was decided when it was made.
+        let resource = move |_: &_| Resource {
+            kind: ResourceKind::Session,
+            organization: Some(organization),
+            id: token.session.to_string(),
+            own: true,
+            grant: true,
+            ..Resource::default()
+        };
+        let task =
+            self.begin::<Session>(request, Some(organization), token.session, operation, SESSION, resource).await?;
+        let participant = participant_of(&token);
+        let secret = self.tokens.derived_secret(&format!("resume {}", token.id));
+        let resume = ResumeSecret::new(token.session, participant, secret);
+        let stream = task.stream().to_owned();
+        let protect = |field, text| self.protect(organization, token.person, &stream, field, text);
+        let arrival = Arrival {
+            participant,
+            person: token.person,
+            user: token.user,
+            invitation: token.invitation,
+            role: token.role,
+            display_name: protect("display_name", name)?,
+            external_id: None,
+            device: device.map(|device| protect("device", device)).transpose()?,
+            token: token.id,
+            resume_secret_sha256: SecretHash(resume.sha256()),
+        };
+        Ok(Arriving { task, arrival, lobby: token.lobby, resume_secret: resume.text(), token })
+    }
+
+    /// The participant whose resume secret this is, while they are at the door or in.
+    pub fn participant_by_resume_secret(&self, text: &str) -> Result<Option<Actor>, Error> {
+        let Ok(secret) = ResumeSecret::parse(text) else { return Ok(None) };
+        let loaded = self.streams.load::<Session>(&<Session as witan_domain::Aggregate>::stream(secret.session))?;
+        let (Some(record), Some(organization)) = (loaded.state.record(), loaded.organization) else { return Ok(None) };
+        let Some(participant) = record.participant(secret.participant) else { return Ok(None) };
+        let same: bool = participant.resume_secret_sha256.0.ct_eq(&secret.sha256()).into();
+        Ok(same.then_some(Actor::Participant {
+            organization,
+            session: secret.session,
+            participant: secret.participant,
+        }))
+    }
+}
+
+impl Arriving<'_> {
+    async fn finish(self, command: &witan_domain::session::SessionCommand) -> Result<Entered, Error> {
+        let outcome = self.task.finish(command).await?;
+        Ok(Entered {
+            organization: self.token.organization,
+            session: self.token.session,
+            participant: self.arrival.participant,
+            resume_secret: self.resume_secret,
+            outcome,
+        })
+    }
+}
+
+/// One token, one participant: a retry names the same one.
+fn participant_of(token: &JoinToken) -> ParticipantId {
+    ParticipantId(derived_id(&token.id.to_string(), "participant"))
+}
+
+/// Who comes by a token acts as the participant that they are about to be.
+fn arriving_request(request: &Request, token: &JoinToken) -> Request {
+    let actor = Actor::Participant {
+        organization: token.organization,
+        session: token.session,
+        participant: participant_of(token),
+    };
+    Request { actor, scopes: None, ..request.clone() }
+}

@@ -1,0 +1,221 @@
+//! Histories: a session as it was at any moment, its events one by one, and live feeds of them.
+
+use serde_json::Value;
+use witan_auth::{Operation, Resource, ResourceKind};
+use witan_domain::{
+    Actor, Aggregate, EventId, OrganizationId, SessionId, Timestamp, audit::Content, chat::Chat,
+    session::{Session, SessionState},
+};
+use witan_event_store::{Direction, Envelope, Metadata, Position, Recorded};
+
+use crate::{
+    App, Error, Request,
+    feed::{Feed, Topic},
+    sessions::session_resource,
+};
+
+/// A moment of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Everything recorded up to this time, inclusive.
+    Time(Timestamp),
+    /// Everything up to this position, inclusive.
+    Position(Position),
+}
+
+impl Moment {
+    fn has(self, recorded: &Recorded) -> bool {
+        match self {
+            Self::Time(time) => recorded.envelope.recorded_at() <= time,
+            Self::Position(position) => recorded.position <= position,
+        }
+    }
+}
+
+/// An event as a reader sees it: private values revealed, or erased.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryEvent {
+    pub position: Position,
+    pub id: EventId,
+    pub kind: String,
+    pub stream: String,
+    pub version: u64,
+    pub recorded_at: Timestamp,
+    pub actor: Actor,
+    pub correlation: witan_domain::CorrelationId,
+    pub causation: Option<EventId>,
+    pub data: Value,
+    /// SHA-256 of the canonical envelope bytes.
+    pub digest: [u8; 32],
+}
+
+/// A session at some moment, and up to where its stream was read.
+pub struct Snapshot {
+    pub state: SessionState,
+    pub version: Option<u64>,
+}
+
+impl App {
+    /// Whether the actor may read this session; its resource, for whoever asks more.
+    pub async fn may_read_session(
+        &self,
+        request: &Request,
+        session: SessionId,
+        operation: Operation,
+    ) -> Result<(OrganizationId, SessionState), Error> {
+        let organization = request.organization()?;
+        let state = self.session_state(organization, session)?;
+        self.authorise(request, operation, &session_resource(&request.actor, organization, &state)).await?;
+        Ok((organization, state))
+    }
+
+    /// The session as it was at this moment, folded from its own stream.
+    pub async fn session_as_of(&self, request: &Request, session: SessionId, moment: Moment) -> Result<Snapshot, Error> {
+        self.may_read_session(request, session, Operation::ReadHistory).await?;
+        let loaded = self.streams.read::<Session>(&Session::stream(session), |recorded| moment.has(recorded))?;
+        Ok(Snapshot { state: loaded.state, version: loaded.version })
+    }
+
+    /// At most `max` events of the session after (or, backward, before) version `from`, and whether there are more.
+    pub async fn session_history(
+        &self,
+        request: &Request,
+        session: SessionId,
+        from: u64,
+        direction: Direction,
+        max: usize,
+    ) -> Result<(Vec<HistoryEvent>, bool), Error> {
+        let (organization, _) = self.may_read_session(request, session, Operation::ReadHistory).await?;
+        let mut page = self.store.read_stream(&Session::stream(session), from, direction, max + 1)?;
+        let more = page.len() > max;
+        page.truncate(max);
+        let events = page.iter().map(|recorded| self.reveal_event(organization, recorded));
+        Ok((events.collect::<Result<_, _>>()?, more))
+    }
+
+    /// The chat of a session, in order, after version `from`: content, so the read is recorded.
+    pub async fn read_chat(
+        &self,
+        request: &Request,
+        session: SessionId,
+    ) -> Result<(OrganizationId, SessionState), Error> {
+        let (organization, state) = self.may_read_session(request, session, Operation::ReadChat).await?;
+        self.record_read(request, organization, session, Content::Chat).await?;
+        Ok((organization, state))
+    }
+
+    /// One event of the organization, for those who may read its audit trail or the event's own session.
+    pub async fn event_at(&self, request: &Request, position: Position) -> Result<HistoryEvent, Error> {
+        let organization = request.organization()?;
+        let recorded = self.store.read_all(position, Direction::Forward, 1)?.pop();
+        let own = recorded.filter(|recorded| {
+            recorded.position == position && recorded.envelope.organization() == Some(organization)
+        });
+        let recorded = own.ok_or(Error::NotFound { what: "event" })?;
+        match crate::feed::session_of(&recorded) {
+            Some(session) if recorded.envelope.category() == Session::CATEGORY => {
+                self.may_read_session(request, session, Operation::ReadHistory).await?;
+            }
+            Some(session) => {
+                self.read_chat(request, session).await?;
+            }
+            None => {
+                let resource = organization_resource(organization);
+                self.authorise(request, Operation::ReadAuditTrail, &resource).await?;
+            }
+        }
+        self.reveal_event(organization, &recorded)
+    }
+
+    /// A session's events from now on, or from any position. Chat only for those who may read it.
+    pub async fn session_events(
+        &self,
+        request: &Request,
+        session: SessionId,
+        after: Option<Position>,
+    ) -> Result<SessionFeed, Error> {
+        let (organization, state) = self.may_read_session(request, session, Operation::SessionEvents).await?;
+        let resource = session_resource(&request.actor, organization, &state);
+        let with_chat = self.allows(request, Operation::ReadChat, &resource);
+        if with_chat {
+            self.record_read(request, organization, session, Content::Chat).await?;
+        }
+        let feed = self.feeds.open(Topic::Session(organization, session), after);
+        Ok(SessionFeed { feed, organization, with_chat })
+    }
+
+    /// Everything that happens in the organization. Content stays out: chat is read in its session.
+    pub async fn organization_activity(&self, request: &Request, after: Option<Position>) -> Result<SessionFeed, Error> {
+        let organization = request.organization()?;
+        self.authorise(request, Operation::OrganizationActivity, &organization_resource(organization)).await?;
+        let feed = self.feeds.open(Topic::Organization(organization), after);
+        Ok(SessionFeed { feed, organization, with_chat: false })
+    }
+
+    /// Whether a policy allows it, without a word in the audit trail: to decide what of an answer to show.
+    pub fn allows(&self, request: &Request, operation: Operation, resource: &Resource) -> bool {
+        let (actor, scopes, now) = (&request.actor, request.scopes.as_ref(), self.sources.now());
+        let decision = self.policies.authorize(actor, scopes, operation, resource, self.directory.as_ref(), now);
+        matches!(decision, witan_auth::Decision::Allow)
+    }
+
+    /// A stored event as a reader sees it.
+    pub fn reveal_event(&self, organization: OrganizationId, recorded: &Recorded) -> Result<HistoryEvent, Error> {
+        let envelope = &recorded.envelope;
+        let metadata: Metadata = serde_json::from_slice(envelope.metadata()).map_err(Error::fault)?;
+        let data = self.upcast(envelope)?;
+        Ok(HistoryEvent {
+            position: recorded.position,
+            id: envelope.id(),
+            kind: envelope.kind().to_owned(),
+            stream: envelope.stream().to_owned(),
+            version: envelope.version(),
+            recorded_at: envelope.recorded_at(),
+            actor: metadata.actor,
+            correlation: metadata.correlation,
+            causation: metadata.causation,
+            data: self.reveal_json(organization, envelope.stream(), "data", data)?,
+            digest: envelope.digest(),
+        })
+    }
+
+    fn upcast(&self, envelope: &Envelope) -> Result<Value, Error> {
+        let (category, kind) = (envelope.category(), envelope.kind());
+        let data = witan_domain::event::upcast(category, kind, envelope.schema(), envelope.data())?;
+        serde_json::from_slice(&data).map_err(Error::fault)
+    }
+}
+
+/// What is asked of an organization as a whole.
+pub fn organization_resource(organization: OrganizationId) -> Resource {
+    Resource {
+        kind: ResourceKind::Organization,
+        organization: Some(organization),
+        id: organization.to_string(),
+        ..Resource::default()
+    }
+}
+
+/// A live feed that shows its reader only what they may see.
+pub struct SessionFeed {
+    feed: Feed,
+    organization: OrganizationId,
+    with_chat: bool,
+}
+
+impl SessionFeed {
+    /// After which position to resume.
+    pub fn position(&self) -> Position {
+        self.feed.position()
+    }
+
+    /// The next event; waits for it.
+    pub async fn next(&mut self, app: &App) -> Result<HistoryEvent, Error> {
+        loop {
+            let recorded = self.feed.next().await?;
+            if self.with_chat || recorded.envelope.category() != Chat::CATEGORY {
+                return app.reveal_event(self.organization, &recorded);
+            }
+        }
+    }
+}

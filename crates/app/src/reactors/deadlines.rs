@@ -1,0 +1,130 @@
+//! Deadlines: what a live session does by itself when nothing happens. They are a function of its state, so after a
+//! restart they are found again in the log.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use witan_domain::{Aggregate, CorrelationId, OrganizationId, SessionId, Timestamp, deadline, session::Session};
+use witan_event_store::{Follower, Recorded};
+
+use super::{BATCH_EVENTS, Run, settled};
+use crate::{App, Error, Request, feed::session_of};
+
+/// How long a deadline waits to be tried again when the store refused its command.
+const RETRY_SECONDS: u64 = 1;
+
+/// The live sessions, and when each of them next does something by itself.
+#[derive(Default)]
+struct Live {
+    sessions: HashMap<SessionId, (OrganizationId, Option<Timestamp>)>,
+    queue: BTreeSet<(Timestamp, SessionId)>,
+}
+
+impl Live {
+    fn set(&mut self, session: SessionId, organization: OrganizationId, next: Option<Timestamp>) {
+        if let Some((_, Some(before))) = self.sessions.insert(session, (organization, next)) {
+            self.queue.remove(&(before, session));
+        }
+        self.queue.extend(next.map(|at| (at, session)));
+    }
+
+    fn remove(&mut self, session: SessionId) {
+        if let Some((_, Some(before))) = self.sessions.remove(&session) {
+            self.queue.remove(&(before, session));
+        }
+    }
+}
+
+pub(crate) async fn run(mut run: Run) {
+    let result = follow(&mut run).await;
+    run.ended(result);
+}
+
+async fn follow(run: &mut Run) -> Result<(), Error> {
+    let mut follower = Follower::new(Arc::clone(&run.app.store), run.cursor.open(run.app.store.as_ref())?);
+    let mut live = Live::default();
+    for (session, organization) in run.cursor.note::<Vec<(SessionId, OrganizationId)>>().unwrap_or_default() {
+        look(&run.app, &mut live, session, organization)?;
+    }
+    loop {
+        tokio::select! {
+            batch = follower.next_batch(BATCH_EVENTS) => {
+                let batch = batch?;
+                take(run, &mut live, &batch)?;
+                run.reached(follower.position());
+            }
+            () = until(&run.app, live.queue.first().map(|(at, _)| *at)) => fire(&run.app, &mut live).await?,
+            _ = run.stop.wait_for(|stop| *stop) => return run.cursor.flush(),
+        }
+    }
+}
+
+/// Looks anew at every session that the batch speaks of.
+fn take(run: &mut Run, live: &mut Live, batch: &[Recorded]) -> Result<(), Error> {
+    let mut touched = BTreeSet::new();
+    for recorded in batch.iter().filter(|recorded| recorded.envelope.category() == Session::CATEGORY) {
+        if let (Some(session), Some(organization)) = (session_of(recorded), recorded.envelope.organization()) {
+            touched.insert((session, organization));
+        }
+    }
+    for (session, organization) in touched {
+        look(&run.app, live, session, organization)?;
+    }
+    let sessions: Vec<_> = live.sessions.iter().map(|(session, (organization, _))| (session, organization)).collect();
+    run.cursor.set_note(&sessions)?;
+    batch.last().map_or(Ok(()), |newest| run.cursor.advance(newest))
+}
+
+fn look(app: &App, live: &mut Live, session: SessionId, organization: OrganizationId) -> Result<(), Error> {
+    let loaded = app.load_own::<Session>(Some(organization), &Session::stream(session))?;
+    if loaded.state.live().is_none() {
+        live.remove(session);
+    } else {
+        live.set(session, organization, deadline::deadlines(&loaded.state).first().map(|next| next.at));
+    }
+    Ok(())
+}
+
+async fn until(app: &App, at: Option<Timestamp>) {
+    match at {
+        Some(at) => tokio::time::sleep(Duration::from_micros(at.0.saturating_sub(app.sources.now().0))).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Issues the commands of every deadline that is reached.
+async fn fire(app: &App, live: &mut Live) -> Result<(), Error> {
+    let now = app.sources.now();
+    while let Some((at, session)) = live.queue.first().copied().filter(|(at, _)| *at <= now) {
+        live.queue.remove(&(at, session));
+        let Some((organization, _)) = live.sessions.get(&session).copied() else { continue };
+        let loaded = app.load_own::<Session>(Some(organization), &Session::stream(session))?;
+        let due: Vec<_> = deadline::deadlines(&loaded.state).into_iter().filter(|due| due.at <= now).collect();
+        drop(loaded);
+        let mut retry = false;
+        for due in due {
+            let request = Request::system(CorrelationId(app.sources.ulid()), None);
+            let command = due.command(app.sources.now());
+            match settled(app.command_session(&request, organization, session, command).await) {
+                Ok(()) => {}
+                Err(Error::Unavailable(_) | Error::Contention) => retry = true,
+                Err(error) => return Err(error),
+            }
+        }
+        if retry {
+            live.set(session, organization, Some(now.plus_seconds(RETRY_SECONDS)));
+        } else {
+            look(app, live, session, organization)?;
+            // A deadline that its own command did not move would come again at once, for ever.
+            if let Some((_, Some(next))) = live.sessions.get(&session).copied()
+                && next <= now
+            {
+                live.set(session, organization, Some(now.plus_seconds(RETRY_SECONDS)));
+            }
+        }
+    }
+    Ok(())
+}
