@@ -125,7 +125,8 @@ fn install(missing: &[&Tool]) {
     install.extend(&packages);
     // Lists that are too old name packages that are gone, hence the second try; a package that this Debian does not
     // have must not keep the others away, hence the third.
-    if !apt_get.run(&install) && !(apt_get.run(&["update"]) && apt_get.run(&install)) {
+    let installed = apt_get.run(&install) || (apt_get.run(&["update"]) && apt_get.run(&install));
+    if !installed {
         for tool in missing {
             let mut one = install[..3].to_vec();
             one.extend(tool.packages);
