@@ -133,3 +133,30 @@ macro_rules! events {
         })*
     };
 }
+
+/// Defines an aggregate's command enum over its command structs.
+#[macro_export]
+macro_rules! commands {
+    ($(#[$doc:meta])* pub enum $name:ident { $($command:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($command($command),)*
+        }
+
+        impl $name {
+            /// The command's name, for example `OpenSession`.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$command(_) => stringify!($command),)*
+                }
+            }
+        }
+
+        $(impl From<$command> for $name {
+            fn from(command: $command) -> Self {
+                Self::$command(command)
+            }
+        })*
+    };
+}

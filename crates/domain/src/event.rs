@@ -4,7 +4,75 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::aggregate::DecodeError;
+use crate::{
+    aggregate::{Aggregate, DecodeError, EventPayload},
+    api_key::{ApiKey, ApiKeyEvent},
+    audit::{self, AuditEvent},
+    chat::{Chat, ChatEvent},
+    invitation::{Invitation, InvitationEvent},
+    organization::{Organization, OrganizationEvent},
+    person::{Person, PersonEvent},
+    reservation::{Reservation, ReservationEvent},
+    room::{Room, RoomEvent},
+    session::{Session, SessionEvent},
+    units::{Units, UnitsEvent},
+    user::{User, UserEvent},
+};
+
+/// Any event of any aggregate: what a follower of the whole log matches on, without a wildcard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "an event is decoded, matched on and dropped: a box would cost each one")]
+pub enum Event {
+    Organization(OrganizationEvent),
+    Units(UnitsEvent),
+    User(UserEvent),
+    ApiKey(ApiKeyEvent),
+    Room(RoomEvent),
+    Invitation(InvitationEvent),
+    Session(SessionEvent),
+    Chat(ChatEvent),
+    Person(PersonEvent),
+    Reservation(ReservationEvent),
+    Audit(AuditEvent),
+}
+
+impl Event {
+    /// The event of a stored payload: `category` is its stream's, `kind` and `schema` are its envelope's.
+    pub fn decode(category: &str, kind: &str, schema: u16, data: &[u8]) -> Result<Self, DecodeError> {
+        let data = &upcast(category, kind, schema, data)?;
+        match category {
+            Organization::CATEGORY => OrganizationEvent::decode(kind, data).map(Self::Organization),
+            Units::CATEGORY => UnitsEvent::decode(kind, data).map(Self::Units),
+            User::CATEGORY => UserEvent::decode(kind, data).map(Self::User),
+            ApiKey::CATEGORY => ApiKeyEvent::decode(kind, data).map(Self::ApiKey),
+            Room::CATEGORY => RoomEvent::decode(kind, data).map(Self::Room),
+            Invitation::CATEGORY => InvitationEvent::decode(kind, data).map(Self::Invitation),
+            Session::CATEGORY => SessionEvent::decode(kind, data).map(Self::Session),
+            Chat::CATEGORY => ChatEvent::decode(kind, data).map(Self::Chat),
+            Person::CATEGORY => PersonEvent::decode(kind, data).map(Self::Person),
+            Reservation::CATEGORY => ReservationEvent::decode(kind, data).map(Self::Reservation),
+            audit::CATEGORY => AuditEvent::decode(kind, data).map(Self::Audit),
+            _ => Err(DecodeError::UnknownCategory(category.to_owned())),
+        }
+    }
+
+    /// The event's name.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Organization(event) => event.kind(),
+            Self::Units(event) => event.kind(),
+            Self::User(event) => event.kind(),
+            Self::ApiKey(event) => event.kind(),
+            Self::Room(event) => event.kind(),
+            Self::Invitation(event) => event.kind(),
+            Self::Session(event) => event.kind(),
+            Self::Chat(event) => event.kind(),
+            Self::Person(event) => event.kind(),
+            Self::Reservation(event) => event.kind(),
+            Self::Audit(event) => event.kind(),
+        }
+    }
+}
 
 /// One step: a payload of schema `from` becomes one of schema `from + 1`. The stored bytes stay as they are.
 pub struct Upcaster {
@@ -29,7 +97,12 @@ pub fn upcast<'a>(category: &str, kind: &str, schema: u16, data: &'a [u8]) -> Re
 }
 
 fn newest(table: &[Upcaster], category: &str, kind: &str) -> u16 {
-    table.iter().filter(|step| step.category == category && step.kind == kind).map(|step| step.from + 1).max().unwrap_or(1)
+    table
+        .iter()
+        .filter(|step| step.category == category && step.kind == kind)
+        .map(|step| step.from + 1)
+        .max()
+        .unwrap_or(1)
 }
 
 fn upcast_by<'a>(
@@ -91,6 +164,35 @@ mod tests {
         let data = br#"{ "colours" : [] }"#;
         assert!(matches!(upcast_by(TABLE, "room", "RoomPainted", 3, data), Ok(Cow::Borrowed(same)) if same == data));
         assert!(matches!(upcast_by(TABLE, "room", "Other", 1, data), Ok(Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn every_golden_file_is_an_event() {
+        let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+        let mut count = 0;
+        for folder in std::fs::read_dir(golden).unwrap() {
+            let folder = folder.unwrap();
+            let category = folder.file_name().into_string().unwrap();
+            for file in std::fs::read_dir(folder.path()).unwrap() {
+                let file = file.unwrap();
+                let name = file.file_name().into_string().unwrap();
+                let (kind, schema) = name.strip_suffix(".json").unwrap().split_once(".v").unwrap();
+                let data = std::fs::read(file.path()).unwrap();
+                let event = Event::decode(&category, kind, schema.parse().unwrap(), &data)
+                    .unwrap_or_else(|error| panic!("{category}/{name}: {error}"));
+                assert_eq!(event.kind(), kind);
+                count += 1;
+            }
+        }
+        assert!(count > 40, "only {count} golden files");
+    }
+
+    #[test]
+    fn what_is_not_known_is_an_error_without_its_values() {
+        assert!(matches!(Event::decode("nothing", "X", 1, b"{}"), Err(DecodeError::UnknownCategory(_))));
+        assert!(matches!(Event::decode("room", "X", 1, b"{}"), Err(DecodeError::UnknownKind { .. })));
+        let error = Event::decode("room", "RoomPersonRemoved", 1, br#"{"user":"Anna Meier"}"#).unwrap_err();
+        assert_eq!(error.to_string(), "RoomPersonRemoved does not have its shape: data error at line 1, column 21");
     }
 
     #[test]

@@ -25,7 +25,8 @@ pub fn check<A: Aggregate>(samples: &[A::Event]) {
             fs::create_dir_all(&folder).unwrap();
             fs::write(&file, &encoded).unwrap();
         }
-        let golden = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}; WITAN_BLESS=1 writes it", file.display()));
+        let golden =
+            fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}; WITAN_BLESS=1 writes it", file.display()));
         assert_eq!(String::from_utf8_lossy(&golden), String::from_utf8_lossy(&encoded), "{}", file.display());
         assert_eq!(&A::decode(kind, newest, &golden).unwrap(), sample, "{kind} encoded and decoded");
         for schema in 1..newest {

@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod aggregate;
+pub mod api_key;
 pub mod audit;
 pub mod chat;
 pub mod deadline;
@@ -12,17 +13,25 @@ pub mod event;
 #[cfg(test)]
 mod golden;
 pub mod id;
+pub mod invitation;
+pub mod organization;
 pub mod participant;
 pub mod person;
+pub mod policy;
 pub mod private;
+pub mod reservation;
 pub mod role;
+pub mod room;
 pub mod session;
 pub mod settings;
 pub mod text;
 pub mod time;
+pub mod units;
+pub mod user;
 
 pub use actor::Actor;
-pub use aggregate::Aggregate;
+pub use aggregate::{Aggregate, DecodeError, EventPayload, Rejection};
+pub use event::Event;
 pub use id::*;
 pub use private::Private;
 pub use role::{AccountRole, RoleScope, SessionRole};

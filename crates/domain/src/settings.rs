@@ -67,9 +67,9 @@ macro_rules! settings {
             }
         }
 
-        /// One setting and its value.
+        /// One setting and its value. Read models store it in a binary form too, which no tag beside the value survives.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(tag = "setting", content = "value", rename_all = "snake_case")]
+        #[serde(rename_all = "snake_case")]
         pub enum SettingValue {
             $($(#[$doc])* $name($type),)*
         }
@@ -95,7 +95,7 @@ settings! {
     WaitForHost wait_for_host "waitForHost": bool = false;
     /// What happens when the last host leaves.
     WhenHostLeaves when_host_leaves "whenHostLeaves": WhenHostLeaves = WhenHostLeaves::Continue;
-    /// Whether people knock and wait to be admitted, where their grant doesn't say otherwise.
+    /// Whether everyone but hosts knocks and waits to be admitted. Off, those do whose join grant says so.
     Lobby lobby "lobby": bool = false;
     /// What happens when someone who is in enters again.
     DuplicateEntry duplicate_entry "duplicateEntry": DuplicateEntry = DuplicateEntry::TakeOver;
@@ -336,6 +336,19 @@ impl Level {
         self
     }
 
+    /// Whether a level may change from `before` to this where these settings are locked above it. A value that doesn't
+    /// change isn't asked: a lock that came later must not stand in the way of another change.
+    pub fn check_change(&self, before: &Self, locked_above: &BTreeSet<SettingName>) -> Result<(), SettingRejection> {
+        self.validate()?;
+        let locked = |(name, value): &(&SettingName, &SettingValue)| {
+            locked_above.contains(name) && before.set.get(name) != Some(value)
+        };
+        match self.set.iter().find(locked) {
+            Some((name, _)) => Err(SettingRejection::SettingLocked(*name)),
+            None => Ok(()),
+        }
+    }
+
     /// Whether each value is in its range and stands under its own name.
     pub fn validate(&self) -> Result<(), Invalid> {
         for (name, value) in &self.set {
@@ -385,7 +398,7 @@ impl Default for EffectiveSettings {
 /// Why a session can't have a setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingRejection {
-    #[error("{} is locked by a level above the session", .0.field())]
+    #[error("{} is locked by a level above", .0.field())]
     SettingLocked(SettingName),
     #[error("{} can't be chosen for one session: set it on the room", .0.field())]
     SettingNotOfSession(SettingName),
@@ -477,7 +490,10 @@ mod tests {
         let effective = resolve(
             Purpose::Training,
             &level(&[V::Chat(false), V::ParticipantsMax(20), V::Lobby(true)]),
-            &[(department, &level(&[V::ParticipantsMax(30), V::Lobby(false)])), (team, &level(&[V::ParticipantsMax(40)]))],
+            &[
+                (department, &level(&[V::ParticipantsMax(30), V::Lobby(false)])),
+                (team, &level(&[V::ParticipantsMax(40)])),
+            ],
             &level(&[V::Skin("dark".into())]),
         );
         let source = |name| effective.sources[&name];
@@ -487,7 +503,10 @@ mod tests {
         assert_eq!(source(SettingName::Lobby), Source::Unit(department));
         assert_eq!(source(SettingName::ParticipantsMax), Source::Unit(team));
         assert_eq!(source(SettingName::Skin), Source::Room);
-        assert_eq!((effective.values.participants_max, effective.values.chat, effective.values.lobby), (40, false, false));
+        assert_eq!(
+            (effective.values.participants_max, effective.values.chat, effective.values.lobby),
+            (40, false, false)
+        );
         assert_eq!(effective.sources.len(), SettingName::ALL.len());
     }
 
@@ -501,10 +520,7 @@ mod tests {
         );
         assert!(!effective.values.chat);
         assert_eq!(effective.sources[&SettingName::Chat], Source::Organization);
-        assert_eq!(
-            effective.opened_with(&[V::Chat(true)]),
-            Err(SettingRejection::SettingLocked(SettingName::Chat))
-        );
+        assert_eq!(effective.opened_with(&[V::Chat(true)]), Err(SettingRejection::SettingLocked(SettingName::Chat)));
     }
 
     #[test]
@@ -555,18 +571,33 @@ mod tests {
         for purpose in Purpose::ALL {
             assert_eq!(purpose.template().validate(), Ok(()));
         }
-        assert_eq!(level(&SettingName::ALL.iter().map(|name| Settings::default().get(*name)).collect::<Vec<_>>()).validate(), Ok(()));
+        assert_eq!(
+            level(&SettingName::ALL.iter().map(|name| Settings::default().get(*name)).collect::<Vec<_>>()).validate(),
+            Ok(())
+        );
     }
 
     #[test]
     fn a_level_is_stored_as_lists() {
-        let level = level(&[V::Lobby(true), V::WhenHostLeaves(WhenHostLeaves::EndAfter { minutes: 3 })]).locking([SettingName::Chat]);
+        let level = level(&[V::Lobby(true), V::WhenHostLeaves(WhenHostLeaves::EndAfter { minutes: 3 })])
+            .locking([SettingName::Chat]);
         let json = serde_json::to_string(&level).unwrap();
         assert_eq!(
             json,
-            r#"{"set":[{"setting":"when_host_leaves","value":{"end_after":{"minutes":3}}},{"setting":"lobby","value":true}],"locked":["chat"]}"#
+            r#"{"set":[{"when_host_leaves":{"end_after":{"minutes":3}}},{"lobby":true}],"locked":["chat"]}"#
         );
         assert_eq!(serde_json::from_str::<Level>(&json).unwrap(), level);
+    }
+
+    #[test]
+    fn a_locked_setting_is_refused_only_when_it_changes() {
+        let locked = [SettingName::Chat].into();
+        let (before, after) = (level(&[V::Chat(true)]), level(&[V::Chat(true), V::Lobby(true)]));
+        assert_eq!(after.check_change(&before, &locked), Ok(()));
+        assert_eq!(
+            after.check_change(&Level::default(), &locked),
+            Err(SettingRejection::SettingLocked(SettingName::Chat))
+        );
     }
 
     #[test]

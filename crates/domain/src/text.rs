@@ -51,24 +51,34 @@ impl Rejection for Invalid {
 }
 
 /// The part of a URL that names an organization, unit or room: lower-case ASCII letters, digits and `-` between them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Slug(String);
+/// Its bytes, filled up with zeros.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slug([u8; SLUG_BYTES_MAX]);
 
 impl Slug {
-    pub fn try_new(text: impl Into<String>) -> Result<Self, Invalid> {
-        let text = text.into();
-        label("slug", &text, SLUG_BYTES_MAX)?;
-        Ok(Self(text))
+    pub fn try_new(text: impl AsRef<str>) -> Result<Self, Invalid> {
+        let text = text.as_ref();
+        label("slug", text, SLUG_BYTES_MAX)?;
+        let mut bytes = [0; SLUG_BYTES_MAX];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(Self(bytes))
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        let bytes = self.0.iter().position(|byte| *byte == 0).map_or(&self.0[..], |end| &self.0[..end]);
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Slug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Display for Slug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -82,13 +92,13 @@ impl FromStr for Slug {
 
 impl Serialize for Slug {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self.as_str())
     }
 }
 
 impl<'de> Deserialize<'de> for Slug {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::try_new(String::deserialize(deserializer)?).map_err(D::Error::custom)
+        Self::try_new(std::borrow::Cow::<'de, str>::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -242,7 +252,11 @@ pub fn locale(field: &'static str, text: &str) -> Result<(), Invalid> {
         && language.bytes().all(|byte| byte.is_ascii_lowercase())
         && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric()))
         && text.len() <= LOCALE_BYTES_MAX;
-    if shaped { Ok(()) } else { Err(Invalid::new(field, "is not a language tag", "a tag such as de, de-CH or zh-Hant")) }
+    if shaped {
+        Ok(())
+    } else {
+        Err(Invalid::new(field, "is not a language tag", "a tag such as de, de-CH or zh-Hant"))
+    }
 }
 
 /// An active currency of ISO 4217.
@@ -259,8 +273,11 @@ pub fn word(field: &'static str, text: &str) -> Result<(), Invalid> {
 }
 
 fn label(field: &'static str, text: &str, bytes_max: usize) -> Result<(), Invalid> {
-    let expected =
-        || format!("1 to {bytes_max} lower-case ASCII letters, digits and '-', beginning and ending with a letter or digit");
+    let expected = || {
+        format!(
+            "1 to {bytes_max} lower-case ASCII letters, digits and '-', beginning and ending with a letter or digit"
+        )
+    };
     let problem = if text.is_empty() {
         "is empty".to_owned()
     } else if text.len() > bytes_max {
@@ -292,7 +309,8 @@ fn one_line(field: &'static str, text: &str, chars_max: usize) -> Result<(), Inv
 }
 
 fn lines(field: &'static str, text: &str, chars_max: usize) -> Result<(), Invalid> {
-    let expected = || format!("at most {chars_max} characters, without control characters other than tabs and line ends");
+    let expected =
+        || format!("at most {chars_max} characters, without control characters other than tabs and line ends");
     if text.chars().any(forbidden) {
         return Err(Invalid::new(field, "holds control characters", expected()));
     }
@@ -375,7 +393,19 @@ mod tests {
     #[test]
     fn urls() {
         accepts(url, &["https://example.org", "https://example.org:8443/a?b=c#d", "https://[::1]/logo.png"]);
-        refuses(url, &["", "http://a", "https://", "https:///x", "https://user@host", "https://a b", "javascript:x", "https://ä"]);
+        refuses(
+            url,
+            &[
+                "",
+                "http://a",
+                "https://",
+                "https:///x",
+                "https://user@host",
+                "https://a b",
+                "javascript:x",
+                "https://ä",
+            ],
+        );
     }
 
     #[test]
