@@ -43,13 +43,7 @@ pub struct Cli {
 #[command(next_help_heading = "Configuration")]
 pub struct ConfigurationFlags {
     /// The configuration file [default: witan.toml, where there is one]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "WITAN_CONFIG",
-        hide_env = true
-    )]
+    #[arg(long, global = true, value_name = "FILE", env = "WITAN_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
     /// The folder that holds everything [default: ./witan-data]
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -224,23 +218,13 @@ impl ConfigurationFlags {
         let mut flags = Vec::new();
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
-                return Err(format!(
-                    "--set {pair}: expected KEY=VALUE, such as --set log_level=debug"
-                ));
+                return Err(format!("--set {pair}: expected KEY=VALUE, such as --set log_level=debug"));
             };
-            flags.push(Flag {
-                flag: "--set".into(),
-                key: key.trim().into(),
-                value: value.trim().into(),
-            });
+            flags.push(Flag { flag: "--set".into(), key: key.trim().into(), value: value.trim().into() });
         }
         let mut add = |flag: &str, key: &str, value: &Option<String>| {
             if let Some(value) = value {
-                flags.push(Flag {
-                    flag: flag.into(),
-                    key: key.into(),
-                    value: value.clone(),
-                });
+                flags.push(Flag { flag: flag.into(), key: key.into(), value: value.clone() });
             }
         };
         add("--data", "data", &self.data);
@@ -283,47 +267,22 @@ mod tests {
         if std::env::var_os("WITAN_BLESS").is_some() {
             std::fs::write(path, &text).unwrap();
         }
-        assert_eq!(
-            text,
-            std::fs::read_to_string(path).unwrap(),
-            "WITAN_BLESS=1 writes {path} anew"
-        );
+        assert_eq!(text, std::fs::read_to_string(path).unwrap(), "WITAN_BLESS=1 writes {path} anew");
     }
 
     #[test]
     fn flags_become_keys() {
-        let cli = Cli::parse_from([
-            "witan",
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--set",
-            "metrics=false",
-            "--data",
-            "x",
-        ]);
-        let Command::Serve { flags, .. } = &cli.command else {
-            panic!("not serve")
-        };
+        let cli =
+            Cli::parse_from(["witan", "serve", "--listen", "127.0.0.1:0", "--set", "metrics=false", "--data", "x"]);
+        let Command::Serve { flags, .. } = &cli.command else { panic!("not serve") };
         let flags = cli.configuration.flags(Some(flags)).unwrap();
-        let keys: Vec<_> = flags
-            .iter()
-            .map(|flag| (flag.flag.as_str(), flag.key.as_str(), flag.value.as_str()))
-            .collect();
+        let keys: Vec<_> =
+            flags.iter().map(|flag| (flag.flag.as_str(), flag.key.as_str(), flag.value.as_str())).collect();
         assert_eq!(
             keys,
-            [
-                ("--set", "metrics", "false"),
-                ("--data", "data", "x"),
-                ("--listen", "listen", "127.0.0.1:0")
-            ]
+            [("--set", "metrics", "false"), ("--data", "data", "x"), ("--listen", "listen", "127.0.0.1:0")]
         );
         let cli = Cli::parse_from(["witan", "schema", "--set", "metrics"]);
-        assert!(
-            cli.configuration
-                .flags(None)
-                .unwrap_err()
-                .contains("expected KEY=VALUE")
-        );
+        assert!(cli.configuration.flags(None).unwrap_err().contains("expected KEY=VALUE"));
     }
 }

@@ -4,17 +4,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use witan_domain::Timestamp;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the server is where the real clock comes in"
-)]
+#[expect(clippy::disallowed_methods, reason = "the server is where the real clock comes in")]
 pub fn now() -> Timestamp {
     // A clock before 1970 counts as 1970: the committer keeps recorded time monotonic in any case.
-    Timestamp(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_micros() as u64),
-    )
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a measurement")]
@@ -28,14 +21,8 @@ pub fn fresh_id() -> u128 {
     milliseconds << 80 | (u128::from_be_bytes(random()) >> 48)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the server is where randomness comes in"
-)]
-#[expect(
-    clippy::expect_used,
-    reason = "without the kernel's randomness nothing here is safe to go on"
-)]
+#[expect(clippy::disallowed_methods, reason = "the server is where randomness comes in")]
+#[expect(clippy::expect_used, reason = "without the kernel's randomness nothing here is safe to go on")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the kernel gives random bytes");

@@ -72,27 +72,14 @@ pub enum DataFolderError {
         env!("CARGO_PKG_VERSION")
     )]
     Newer { path: PathBuf, found: u32 },
-    #[error(
-        "the data folder {path} has format {found}, from which no upgrade leads: run the witan that made it"
-    )]
+    #[error("the data folder {path} has format {found}, from which no upgrade leads: run the witan that made it")]
     TooOld { path: PathBuf, found: u32 },
     #[error("the data folder {path}: {what} from format {from} to {}: {error}; nothing is lost, start again", from + 1)]
-    Upgrade {
-        path: PathBuf,
-        what: &'static str,
-        from: u32,
-        error: io::Error,
-    },
-    #[error(
-        "the data folder {path} could not be made: {why}; what was begun is cleared away at the next start"
-    )]
+    Upgrade { path: PathBuf, what: &'static str, from: u32, error: io::Error },
+    #[error("the data folder {path} could not be made: {why}; what was begun is cleared away at the next start")]
     Making { path: PathBuf, why: String },
     #[error("the data folder, {path}: can't {doing}: {error}")]
-    Io {
-        path: PathBuf,
-        doing: &'static str,
-        error: io::Error,
-    },
+    Io { path: PathBuf, doing: &'static str, error: io::Error },
 }
 
 /// A data folder that this process holds the lock of, until it is dropped.
@@ -107,10 +94,7 @@ pub struct DataFolder {
 impl DataFolder {
     /// Opens the folder, or makes it where there is none (or an empty one). `fill` puts first content into the parts;
     /// the folder counts as made only after it has succeeded.
-    pub fn open_or_make(
-        path: &Path,
-        fill: impl FnOnce(&Parts) -> Result<(), String>,
-    ) -> Result<Self, DataFolderError> {
+    pub fn open_or_make(path: &Path, fill: impl FnOnce(&Parts) -> Result<(), String>) -> Result<Self, DataFolderError> {
         make_folder(path)?;
         let lock = lock(path)?;
         let made = match read_version(path)? {
@@ -125,11 +109,7 @@ impl DataFolder {
         };
         let _ = fs::remove_file(path.join(MAKING));
         keep_private(path)?;
-        Ok(Self {
-            path: path.into(),
-            _lock: lock,
-            made,
-        })
+        Ok(Self { path: path.into(), _lock: lock, made })
     }
 
     /// Opens the folder; an error where there is none.
@@ -182,10 +162,7 @@ impl Parts {
 pub fn check(path: &Path) -> Result<Parts, DataFolderError> {
     match read_version(path)? {
         Some(FORMAT) => Ok(Parts::new(path)),
-        Some(found) if found > FORMAT => Err(DataFolderError::Newer {
-            path: path.into(),
-            found,
-        }),
+        Some(found) if found > FORMAT => Err(DataFolderError::Newer { path: path.into(), found }),
         Some(_) => Ok(Parts::new(path)),
         None if path.join("journal").is_dir() && !path.join(MAKING).exists() => {
             Err(DataFolderError::VersionLost { path: path.into() })
@@ -195,18 +172,11 @@ pub fn check(path: &Path) -> Result<Parts, DataFolderError> {
 }
 
 fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DataFolderError {
-    move |error| DataFolderError::Io {
-        path: path.into(),
-        doing,
-        error,
-    }
+    move |error| DataFolderError::Io { path: path.into(), doing, error }
 }
 
 fn make_folder(path: &Path) -> Result<(), DataFolderError> {
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         fs::create_dir_all(parent).map_err(io_error(parent, "make this folder"))?;
     }
     match fs::DirBuilder::new().mode(0o700).create(path) {
@@ -233,15 +203,9 @@ fn lock(path: &Path) -> Result<File, DataFolderError> {
         let _ = file.read_to_string(&mut pid);
         let pid = pid.trim();
         let pid = if pid.is_empty() { "(unknown)" } else { pid };
-        return Err(DataFolderError::InUse {
-            path: path.into(),
-            pid: pid.into(),
-        });
+        return Err(DataFolderError::InUse { path: path.into(), pid: pid.into() });
     }
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| write!(file, "{}\n", std::process::id()));
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}\n", std::process::id()));
     written.map_err(io_error(path, "write the file `lock` in it"))?;
     Ok(file)
 }
@@ -251,12 +215,10 @@ fn read_version(path: &Path) -> Result<Option<u32>, DataFolderError> {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
             let number = text.trim().parse().ok().filter(|format| *format > 0);
-            number
-                .map(Some)
-                .ok_or_else(|| DataFolderError::VersionUnreadable {
-                    path: path.into(),
-                    text: text.chars().take(40).collect(),
-                })
+            number.map(Some).ok_or_else(|| DataFolderError::VersionUnreadable {
+                path: path.into(),
+                text: text.chars().take(40).collect(),
+            })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error(path, "read the file VERSION in it")(error)),
@@ -270,39 +232,32 @@ fn write_version(path: &Path, format: u32) -> io::Result<()> {
 /// Writes a file whole or not at all, and only returns when it would survive a power loss.
 pub fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let new = folder.join(format!("{name}.new"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&new, folder.join(name))?;
     File::open(folder)?.sync_all()
 }
 
-fn make(
-    path: &Path,
-    fill: impl FnOnce(&Parts) -> Result<(), String>,
-) -> Result<(), DataFolderError> {
+fn make(path: &Path, fill: impl FnOnce(&Parts) -> Result<(), String>) -> Result<(), DataFolderError> {
     if path.join(MAKING).exists() {
         clear(path)?;
     } else {
         check_empty(path)?;
     }
     let made = || -> io::Result<()> {
-        write_whole(path, MAKING, b"This folder is being made. If no witan runs, it was left half made: the next start clears it.\n")?;
+        write_whole(
+            path,
+            MAKING,
+            b"This folder is being made. If no witan runs, it was left half made: the next start clears it.\n",
+        )?;
         for part in PARTS {
             fs::DirBuilder::new().mode(0o700).create(path.join(part))?;
         }
         Ok(())
     };
     made().map_err(io_error(path, "make its parts"))?;
-    fill(&Parts::new(path)).map_err(|why| DataFolderError::Making {
-        path: path.into(),
-        why,
-    })?;
+    fill(&Parts::new(path)).map_err(|why| DataFolderError::Making { path: path.into(), why })?;
     write_version(path, FORMAT).map_err(io_error(path, "write the file VERSION in it"))
 }
 
@@ -322,11 +277,7 @@ fn clear(path: &Path) -> Result<(), DataFolderError> {
 fn check_empty(path: &Path) -> Result<(), DataFolderError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(path).map_err(io_error(path, "read the folder"))? {
-        let name = entry
-            .map_err(io_error(path, "read the folder"))?
-            .file_name()
-            .to_string_lossy()
-            .into_owned();
+        let name = entry.map_err(io_error(path, "read the folder"))?.file_name().to_string_lossy().into_owned();
         if name != LOCK && name != format!("{MAKING}.new") && !NOT_OURS.contains(&name.as_str()) {
             found.push(name);
         }
@@ -338,50 +289,22 @@ fn check_empty(path: &Path) -> Result<(), DataFolderError> {
         return Ok(());
     }
     found.sort();
-    let more = if found.len() > 3 {
-        format!(" and {} more", found.len() - 3)
-    } else {
-        String::new()
-    };
-    let found = format!(
-        "{}{more}",
-        found
-            .iter()
-            .take(3)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
-    Err(DataFolderError::Foreign {
-        path: path.into(),
-        found,
-    })
+    let more = if found.len() > 3 { format!(" and {} more", found.len() - 3) } else { String::new() };
+    let found = format!("{}{more}", found.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", "));
+    Err(DataFolderError::Foreign { path: path.into(), found })
 }
 
 /// Leads the folder to format `to`, one step after the other; VERSION is written after each.
 fn upgrade(path: &Path, found: u32, to: u32, upgrades: &[Upgrade]) -> Result<(), DataFolderError> {
     if found > to {
-        return Err(DataFolderError::Newer {
-            path: path.into(),
-            found,
-        });
+        return Err(DataFolderError::Newer { path: path.into(), found });
     }
     for from in found..to {
         let Some(step) = upgrades.iter().find(|upgrade| upgrade.from == from) else {
-            return Err(DataFolderError::TooOld {
-                path: path.into(),
-                found: from,
-            });
+            return Err(DataFolderError::TooOld { path: path.into(), found: from });
         };
         tracing::info!(from, to = from + 1, "upgrading the data folder");
-        let failed = |what| {
-            move |error| DataFolderError::Upgrade {
-                path: path.into(),
-                what,
-                from,
-                error,
-            }
-        };
+        let failed = |what| move |error| DataFolderError::Upgrade { path: path.into(), what, from, error };
         (step.run)(path).map_err(failed("the upgrade failed"))?;
         write_version(path, from + 1).map_err(failed("VERSION could not be written"))?;
     }
@@ -390,17 +313,11 @@ fn upgrade(path: &Path, found: u32, to: u32, upgrades: &[Upgrade]) -> Result<(),
 
 /// Keys and events are nobody else's business: what is open to others is closed, and said.
 fn keep_private(path: &Path) -> Result<(), DataFolderError> {
-    let mode = fs::metadata(path)
-        .map_err(io_error(path, "read its permissions"))?
-        .permissions()
-        .mode();
+    let mode = fs::metadata(path).map_err(io_error(path, "read its permissions"))?.permissions().mode();
     if mode & 0o077 != 0 {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
             .map_err(io_error(path, "close it to other users (chmod 700)"))?;
-        tracing::warn!(
-            was = format!("{:o}", mode & 0o777),
-            "the data folder was open to other users: closed it (700)"
-        );
+        tracing::warn!(was = format!("{:o}", mode & 0o777), "the data folder was open to other users: closed it (700)");
     }
     Ok(())
 }
@@ -427,16 +344,9 @@ mod tests {
         assert_eq!(fs::read_to_string(path.join(VERSION)).unwrap(), "1\n");
         assert!(!path.join(MAKING).exists());
         for part in PARTS {
-            assert_eq!(
-                fs::metadata(path.join(part)).unwrap().permissions().mode() & 0o777,
-                0o700,
-                "{part}"
-            );
+            assert_eq!(fs::metadata(path.join(part)).unwrap().permissions().mode() & 0o777, 0o700, "{part}");
         }
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o700
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         drop(data);
         let again = DataFolder::open_or_make(&path, |_| panic!("is made once")).unwrap();
         assert!(!again.made);
@@ -447,10 +357,7 @@ mod tests {
         let (_parent, path) = folder();
         let data = DataFolder::open_or_make(&path, filled).unwrap();
         let error = DataFolder::open(&path).unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("used by process {}", std::process::id())),
-            "{error}"
-        );
+        assert!(error.contains(&format!("used by process {}", std::process::id())), "{error}");
         drop(data);
         DataFolder::open(&path).unwrap();
     }
@@ -462,17 +369,9 @@ mod tests {
             fs::write(parts.vault().join("half"), "x").unwrap();
             Err("the light went out".into())
         });
-        assert!(
-            error
-                .unwrap_err()
-                .to_string()
-                .contains("the light went out")
-        );
+        assert!(error.unwrap_err().to_string().contains("the light went out"));
         assert!(path.join("vault/half").exists() && !path.join(VERSION).exists());
-        assert!(matches!(
-            DataFolder::open(&path),
-            Err(DataFolderError::Missing { .. })
-        ));
+        assert!(matches!(DataFolder::open(&path), Err(DataFolderError::Missing { .. })));
         assert!(DataFolder::open_or_make(&path, filled).unwrap().made);
         assert!(!path.join("vault/half").exists());
     }
@@ -493,10 +392,7 @@ mod tests {
         fs::create_dir(path.join("lost+found")).unwrap();
         fs::write(path.join("thesis.odt"), "x").unwrap();
         let error = DataFolder::open_or_make(&path, filled).unwrap_err();
-        assert!(
-            matches!(error, DataFolderError::Foreign { .. })
-                && error.to_string().contains("holds thesis.odt")
-        );
+        assert!(matches!(error, DataFolderError::Foreign { .. }) && error.to_string().contains("holds thesis.odt"));
         fs::remove_file(path.join("thesis.odt")).unwrap();
         DataFolder::open_or_make(&path, filled).unwrap();
     }
@@ -506,14 +402,8 @@ mod tests {
         let (_parent, path) = folder();
         drop(DataFolder::open_or_make(&path, filled).unwrap());
         fs::remove_file(path.join(VERSION)).unwrap();
-        assert!(matches!(
-            DataFolder::open_or_make(&path, filled),
-            Err(DataFolderError::VersionLost { .. })
-        ));
-        assert!(matches!(
-            check(&path),
-            Err(DataFolderError::VersionLost { .. })
-        ));
+        assert!(matches!(DataFolder::open_or_make(&path, filled), Err(DataFolderError::VersionLost { .. })));
+        assert!(matches!(check(&path), Err(DataFolderError::VersionLost { .. })));
         assert!(path.join("journal/head").exists());
     }
 
@@ -523,15 +413,9 @@ mod tests {
         drop(DataFolder::open_or_make(&path, filled).unwrap());
         fs::write(path.join(VERSION), "7\n").unwrap();
         let error = DataFolder::open(&path).unwrap_err().to_string();
-        assert!(
-            error.contains("has format 7, made by a newer witan"),
-            "{error}"
-        );
+        assert!(error.contains("has format 7, made by a newer witan"), "{error}");
         fs::write(path.join(VERSION), "seven").unwrap();
-        assert!(matches!(
-            DataFolder::open(&path),
-            Err(DataFolderError::VersionUnreadable { .. })
-        ));
+        assert!(matches!(DataFolder::open(&path), Err(DataFolderError::VersionUnreadable { .. })));
     }
 
     #[test]
@@ -539,29 +423,17 @@ mod tests {
         let (_parent, path) = folder();
         drop(DataFolder::open_or_make(&path, filled).unwrap());
         let steps = [
-            Upgrade {
-                from: 1,
-                run: |path| fs::write(path.join("one"), ""),
-            },
-            Upgrade {
-                from: 2,
-                run: |path| fs::rename(path.join("one"), path.join("two")),
-            },
+            Upgrade { from: 1, run: |path| fs::write(path.join("one"), "") },
+            Upgrade { from: 2, run: |path| fs::rename(path.join("one"), path.join("two")) },
         ];
         upgrade(&path, 1, 3, &steps).unwrap();
         assert!(path.join("two").exists());
         assert_eq!(read_version(&path).unwrap(), Some(3));
-        let failing = [Upgrade {
-            from: 3,
-            run: |_| Err(io::Error::other("no room")),
-        }];
+        let failing = [Upgrade { from: 3, run: |_| Err(io::Error::other("no room")) }];
         let error = upgrade(&path, 3, 4, &failing).unwrap_err().to_string();
         assert!(error.contains("from format 3 to 4: no room"), "{error}");
         assert_eq!(read_version(&path).unwrap(), Some(3));
-        assert!(matches!(
-            upgrade(&path, 3, 4, &[]),
-            Err(DataFolderError::TooOld { found: 3, .. })
-        ));
+        assert!(matches!(upgrade(&path, 3, 4, &[]), Err(DataFolderError::TooOld { found: 3, .. })));
     }
 
     #[test]
@@ -570,9 +442,6 @@ mod tests {
         drop(DataFolder::open_or_make(&path, filled).unwrap());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         drop(DataFolder::open(&path).unwrap());
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o700
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

@@ -14,9 +14,9 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ORIGIN,
-        REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL,
+        CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ORIGIN, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+        VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
 };
 use http_body_util::Limited;
@@ -26,8 +26,6 @@ use witan_domain::CorrelationId;
 use crate::{clock, config::Config, metrics::Metrics};
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// How long an id that a client or proxy sends along may be.
-const REQUEST_ID_BYTES_MAX: usize = 64;
 /// How long a browser may remember what CORS allows.
 const CORS_SECONDS_MAX: &str = "600";
 /// For answers that are no pages: nothing may be loaded, nobody may frame them.
@@ -46,10 +44,7 @@ impl Edge {
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         Self {
             cors_origins: config.cors_origins.clone(),
-            https: config
-                .public_url
-                .as_ref()
-                .is_some_and(|url| url.starts_with("https://")),
+            https: config.public_url.as_ref().is_some_and(|url| url.starts_with("https://")),
             body_bytes_max: config.body_bytes_max,
             request_timeout: config.request_timeout,
             metrics,
@@ -59,13 +54,11 @@ impl Edge {
 
 /// Leads one request in and its response out. A layer of the whole router.
 pub async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
-    let id = request_id(request.headers());
-    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let correlation = request_id(request.headers());
+    request.extensions_mut().insert(correlation);
+    let id = HeaderValue::try_from(correlation.to_string()).unwrap_or(HeaderValue::from_static("request"));
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map(|path| path.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     // The path as it was sent may hold anything; the route is one of ours.
     let route = route.unwrap_or_else(|| "other".into());
     let origin = edge.allowed_origin(request.headers());
@@ -75,14 +68,11 @@ pub async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Nex
     let mut response = if is_preflight(&request) {
         preflight(origin.is_some())
     } else {
-        edge.answer(request, next, &id)
-            .instrument(span.clone())
-            .await
+        edge.answer(request, next, &id).instrument(span.clone()).await
     };
 
     let elapsed = started.elapsed();
-    edge.metrics
-        .request(&route, &method, response.status(), elapsed);
+    edge.metrics.request(&route, &method, response.status(), elapsed);
     span.in_scope(|| {
         let (status, milliseconds) = (response.status().as_u16(), elapsed.as_millis() as u64);
         tracing::debug!(status, milliseconds, "answered");
@@ -93,21 +83,10 @@ pub async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Nex
 
 impl Edge {
     async fn answer(&self, request: Request, next: Next, id: &HeaderValue) -> Response {
-        let length = request
-            .headers()
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > self.body_bytes_max as u64) {
-            let message = format!(
-                "The request's body may have at most {} bytes.",
-                self.body_bytes_max
-            );
-            return refusal(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "BODY_TOO_LARGE",
-                &message,
-                id,
-            );
+            let message = format!("The request's body may have at most {} bytes.", self.body_bytes_max);
+            return refusal(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", &message, id);
         }
         let request = request.map(|body| Body::new(Limited::new(body, self.body_bytes_max)));
         let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -115,8 +94,7 @@ impl Edge {
             Ok(Ok(response)) => response,
             // The panic hook has logged it, inside this request's span.
             Ok(Err(_)) => {
-                let message =
-                    "Something went wrong here. Quote the request id to whoever runs this server.";
+                let message = "Something went wrong here. Quote the request id to whoever runs this server.";
                 refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message, id)
             }
             Err(_) => {
@@ -130,10 +108,7 @@ impl Edge {
     /// The request's origin, where it is one whose pages may call us.
     fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(ORIGIN)?;
-        self.cors_origins
-            .iter()
-            .any(|allowed| allowed.as_bytes() == origin.as_bytes())
-            .then(|| origin.clone())
+        self.cors_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
     }
 
     /// Headers that every response carries. What a handler has set itself stays.
@@ -142,28 +117,18 @@ impl Edge {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        headers
-            .entry(CONTENT_SECURITY_POLICY)
-            .or_insert(HeaderValue::from_static(CSP_NO_PAGE));
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(CSP_NO_PAGE));
         // Answers hold what only the asker may see: no cache on the way may keep them.
-        headers
-            .entry(CACHE_CONTROL)
-            .or_insert(HeaderValue::from_static("no-store"));
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         if self.https {
-            headers.insert(
-                STRICT_TRANSPORT_SECURITY,
-                HeaderValue::from_static("max-age=31536000"),
-            );
+            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
         }
         if !self.cors_origins.is_empty() {
             headers.append(VARY, HeaderValue::from_static("origin"));
         }
         if let Some(origin) = origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(
-                ACCESS_CONTROL_EXPOSE_HEADERS,
-                HeaderValue::from_static("x-request-id"),
-            );
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id"));
         }
     }
 }
@@ -171,9 +136,7 @@ impl Edge {
 fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(ORIGIN)
-        && request
-            .headers()
-            .contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The answer to a browser that asks first (Fetch standard, section 3.2.2). To an origin that is not on the list it says
@@ -182,43 +145,30 @@ fn preflight(allowed: bool) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     if allowed {
         let headers = response.headers_mut();
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("GET, POST"),
-        );
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static("authorization, content-type, x-request-id"),
         );
-        headers.insert(
-            ACCESS_CONTROL_MAX_AGE,
-            HeaderValue::from_static(CORS_SECONDS_MAX),
-        );
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(CORS_SECONDS_MAX));
     }
     response
 }
 
-/// The id of a request: what came along if it looks like an id (and so can't be somebody's name), else a new one.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
-    if let Some(sent) = headers.get(REQUEST_ID)
-        && looks_like_an_id(sent.as_bytes())
-    {
-        return sent.clone();
-    }
-    let id = CorrelationId(clock::fresh_id()).to_string();
-    HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("request"))
+/// The id of a request: the one that came along, if it is one of 128 bits (and so can't be somebody's name), else a new
+/// one. Events keep it as their correlation.
+fn request_id(headers: &HeaderMap) -> CorrelationId {
+    let sent = headers.get(REQUEST_ID).and_then(|sent| parse_request_id(sent.to_str().ok()?));
+    sent.unwrap_or_else(|| CorrelationId(clock::fresh_id()))
 }
 
-/// A ULID (with our prefix or without), a UUID, or 16 to 64 hexadecimal digits.
-fn looks_like_an_id(text: &[u8]) -> bool {
-    let text = text.strip_prefix(b"request_").unwrap_or(text);
-    let ulid =
-        text.len() == 26 && text.iter().all(u8::is_ascii_alphanumeric) && text[0].is_ascii_digit();
-    let hexadecimal = (16..=REQUEST_ID_BYTES_MAX).contains(&text.len())
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
-    ulid || hexadecimal
+/// Ours, a ULID, a UUID (RFC 9562, section 4), or 32 hexadecimal digits.
+fn parse_request_id(text: &str) -> Option<CorrelationId> {
+    let prefix = CorrelationId::PREFIX;
+    let ours = text.parse().or_else(|_| format!("{prefix}_{text}").parse());
+    let digits = text.replace('-', "");
+    let hexadecimal = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    ours.ok().or_else(|| hexadecimal.then(|| u128::from_str_radix(&digits, 16).ok().map(CorrelationId)).flatten())
 }
 
 /// A refusal in the shape of a GraphQL error, so that clients need to know only one.
@@ -229,12 +179,7 @@ pub fn refusal(status: StatusCode, code: &str, message: &str, id: &HeaderValue) 
 }
 
 pub fn json(status: StatusCode, value: &serde_json::Value) -> Response {
-    (
-        status,
-        [(CONTENT_TYPE, "application/json")],
-        value.to_string(),
-    )
-        .into_response()
+    (status, [(CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
 #[cfg(test)]

@@ -76,17 +76,11 @@ pub async fn serve(
         match accepted {
             Ok((stream, permit)) => {
                 let activity = Arc::new(Activity::new());
-                let stream = Watched {
-                    stream,
-                    activity: activity.clone(),
-                    _permit: permit,
-                };
+                let stream = Watched { stream, activity: activity.clone(), _permit: permit };
                 let (builder, router) = (builder.clone(), router.clone());
                 let (shutdown, on_cut) = (shutdown.clone(), on_cut.clone());
                 tokio::spawn(async move {
-                    if let Some(cut) =
-                        connection(&builder, stream, activity, router, limits, shutdown).await
-                    {
+                    if let Some(cut) = connection(&builder, stream, activity, router, limits, shutdown).await {
                         on_cut(cut);
                     }
                 });
@@ -98,28 +92,13 @@ pub async fn serve(
         }
     }
     drop(listener);
-    let drained = timeout(
-        limits.shutdown_grace,
-        permits.acquire_many(limits.connections_max),
-    )
-    .await;
-    if drained.is_ok() {
-        0
-    } else {
-        limits.connections_max - permits.available_permits() as u32
-    }
+    let drained = timeout(limits.shutdown_grace, permits.acquire_many(limits.connections_max)).await;
+    if drained.is_ok() { 0 } else { limits.connections_max - permits.available_permits() as u32 }
 }
 
 /// A place is taken before a connection is accepted: beyond the bound, clients wait in the kernel's queue.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = permits
-        .clone()
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, permit))
@@ -133,11 +112,7 @@ fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEADER_BYTES_MAX as usize)
         .header_read_timeout(limits.idle_timeout);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEADER_BYTES_MAX);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).max_header_list_size(HEADER_BYTES_MAX);
     builder
 }
 
@@ -216,9 +191,7 @@ impl Activity {
         }
         // HTTP/2 has frames between requests (pings, windows), which don't begin one.
         if !self.http2.load(Relaxed) && self.requests.load(Relaxed) == 0 {
-            let _ = self
-                .headers_since
-                .compare_exchange(0, now + 1, Relaxed, Relaxed);
+            let _ = self.headers_since.compare_exchange(0, now + 1, Relaxed, Relaxed);
         }
     }
 
@@ -235,12 +208,8 @@ impl Activity {
 
     /// Waits until the connection has run out of time.
     async fn expired(&self, limits: Limits) -> Cut {
-        let (header, idle) = (
-            limits.header_timeout.as_millis() as u64,
-            limits.idle_timeout.as_millis() as u64,
-        );
-        let look =
-            (limits.header_timeout.min(limits.idle_timeout) / 4).max(Duration::from_millis(5));
+        let (header, idle) = (limits.header_timeout.as_millis() as u64, limits.idle_timeout.as_millis() as u64);
+        let look = (limits.header_timeout.min(limits.idle_timeout) / 4).max(Duration::from_millis(5));
         loop {
             sleep(look).await;
             let now = self.now();
@@ -273,11 +242,7 @@ struct Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -297,11 +262,7 @@ impl Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.told(polled)
     }

@@ -1,21 +1,29 @@
 //! Figures for Prometheus. No label holds what a client can choose freely: their number is bounded, and nothing in them
 //! is personal.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use http::{Method, StatusCode};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
     registry::{Registry, Unit},
 };
 
-use crate::listener::Cut;
+use crate::{health::Standing, listener::Cut};
 
 /// Upper bounds of the histograms, in seconds: a sync costs from 0.1 ms on, a request at most a minute.
-const SECONDS: [f64; 14] = [
-    0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0,
-];
+const SECONDS: [f64; 14] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -31,7 +39,7 @@ pub struct Named {
 
 #[derive(Clone)]
 pub struct Metrics {
-    registry: Arc<Registry>,
+    registry: Arc<Mutex<Registry>>,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<Named, Histogram, fn() -> Histogram>,
     cuts: Family<Named, Counter>,
@@ -39,9 +47,6 @@ pub struct Metrics {
     pub append_failures: Family<Named, Counter>,
     lag: Family<Named, Gauge>,
     stopped: Family<Named, Gauge>,
-    pub subscriptions: Gauge,
-    pub operations: Family<Named, Counter>,
-    pub rejections: Family<Named, Counter>,
     position: Gauge,
 }
 
@@ -51,19 +56,48 @@ impl Named {
     }
 }
 
-/// How a follower stands at this moment.
-pub struct FollowerFigures<'a> {
-    pub name: &'a str,
-    /// How many events it is behind.
-    pub lag: u64,
-    pub stopped: bool,
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    Gauge,
+}
+
+struct Elsewhere {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl fmt::Debug for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Collector for Elsewhere {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let name = format!("witan_{}", self.name);
+        let value = (self.read)();
+        match self.kind {
+            Kind::Counter => {
+                let counter = ConstCounter::new(value);
+                counter.encode(encoder.encode_descriptor(&name, self.help, None, counter.metric_type())?)
+            }
+            Kind::Gauge => {
+                let gauge = ConstGauge::new(value as i64);
+                gauge.encode(encoder.encode_descriptor(&name, self.help, None, gauge.metric_type())?)
+            }
+        }
+    }
 }
 
 impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("witan");
         let new_histogram: fn() -> Histogram = || Histogram::new(SECONDS);
-        let mut metrics = Self {
+        let metrics = Self {
             registry: Arc::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(new_histogram),
@@ -72,71 +106,41 @@ impl Metrics {
             append_failures: Family::default(),
             lag: Family::default(),
             stopped: Family::default(),
-            subscriptions: Gauge::default(),
-            operations: Family::default(),
-            rejections: Family::default(),
             position: Gauge::default(),
         };
         let m = &metrics;
-        registry.register(
-            "http_requests",
-            "HTTP requests answered, by route, method and status",
-            m.requests.clone(),
-        );
+        registry.register("http_requests", "HTTP requests answered, by route, method and status", m.requests.clone());
         registry.register_with_unit(
             "http_request",
             "Time from a request's headers to its response's headers, by route",
             Unit::Seconds,
             m.request_seconds.clone(),
         );
-        registry.register(
-            "connections_cut",
-            "Connections that ran out of time, by reason",
-            m.cuts.clone(),
-        );
+        registry.register("connections_cut", "Connections that ran out of time, by reason", m.cuts.clone());
         registry.register_with_unit(
             "append",
             "Time from an append's call until it is durable",
             Unit::Seconds,
             m.append_seconds.clone(),
         );
-        registry.register(
-            "append_failures",
-            "Appends that were not recorded, by reason",
-            m.append_failures.clone(),
-        );
-        registry.register(
-            "follower_lag_events",
-            "Events that a follower is behind the log",
-            m.lag.clone(),
-        );
-        registry.register(
-            "follower_stopped",
-            "1 for a follower that has stopped",
-            m.stopped.clone(),
-        );
-        registry.register(
-            "subscriptions",
-            "Live GraphQL subscriptions",
-            m.subscriptions.clone(),
-        );
-        registry.register(
-            "graphql_operations",
-            "GraphQL operations begun, by kind",
-            m.operations.clone(),
-        );
-        registry.register(
-            "rejections",
-            "Commands and requests that were refused, by code",
-            m.rejections.clone(),
-        );
-        registry.register(
-            "log_position",
-            "The position of the newest durable event",
-            m.position.clone(),
-        );
-        metrics.registry = Arc::new(registry);
+        registry.register("append_failures", "Appends that were not recorded, by reason", m.append_failures.clone());
+        registry.register("follower_lag_events", "Events that a follower is behind the log", m.lag.clone());
+        registry.register("follower_stopped", "1 for a follower that has stopped", m.stopped.clone());
+        registry.register("log_position", "The position of the newest durable event", m.position.clone());
+        *metrics.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
         metrics
+    }
+
+    /// A figure that somebody else counts: looked up whenever the figures are asked for.
+    pub fn watch(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        kind: Kind,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        let elsewhere = Elsewhere { name, help, kind, read: Box::new(read) };
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner).register_collector(Box::new(elsewhere));
     }
 
     pub fn request(&self, route: &str, method: &Method, status: StatusCode, elapsed: Duration) {
@@ -147,16 +151,8 @@ impl Metrics {
             Method::OPTIONS => "OPTIONS",
             _ => "OTHER",
         };
-        self.requests
-            .get_or_create(&RequestLabels {
-                route: route.into(),
-                method,
-                status: status.as_u16(),
-            })
-            .inc();
-        self.request_seconds
-            .get_or_create(&Named::new(route))
-            .observe(elapsed.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { route: route.into(), method, status: status.as_u16() }).inc();
+        self.request_seconds.get_or_create(&Named::new(route)).observe(elapsed.as_secs_f64());
     }
 
     pub fn cut(&self, cut: Cut) {
@@ -173,23 +169,57 @@ impl Metrics {
     }
 
     /// The figures as text (OpenMetrics 1.0), with those that are only looked up when asked for.
-    pub fn text<'a>(
-        &self,
-        position: u64,
-        followers: impl Iterator<Item = FollowerFigures<'a>>,
-    ) -> String {
-        self.position.set(position as i64);
-        for follower in followers {
-            self.lag
-                .get_or_create(&Named::new(follower.name))
-                .set(follower.lag as i64);
-            self.stopped
-                .get_or_create(&Named::new(follower.name))
-                .set(i64::from(follower.stopped));
+    pub fn text(&self, standing: &Standing) -> String {
+        self.position.set(standing.position as i64);
+        for follower in &standing.followers {
+            let name = Named::new(&follower.name);
+            self.lag.get_or_create(&name).set(follower.lag as i64);
+            self.stopped.get_or_create(&name).set(i64::from(follower.stopped.is_some()));
         }
         let mut text = String::new();
         // Writing into a String can't fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner));
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{FollowerStanding, Part};
+
+    #[test]
+    fn figures_are_there_and_bounded() {
+        let metrics = Metrics::new();
+        metrics.watch("subscriptions", "Live subscriptions", Kind::Gauge, || 7);
+        metrics.watch("let_go", "Let go", Kind::Counter, || 3);
+        metrics.append_seconds.observe(0.0015);
+        for method in ["GET", "BREW", "ANNA"] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            metrics.request("/graphql", &method, StatusCode::OK, Duration::from_millis(3));
+        }
+        metrics.cut(Cut::Idle);
+        let follower = FollowerStanding { name: "read-models".into(), cursor: 40, lag: 2, stopped: None };
+        let standing = Standing {
+            position: 42,
+            journal: Part::new(None),
+            vault: Part::new(None),
+            followers: vec![follower],
+            media: "none",
+            shutting_down: false,
+        };
+        let text = metrics.text(&standing);
+        for line in [
+            "witan_append_seconds_bucket{le=\"0.002\"} 1",
+            "witan_http_requests_total{route=\"/graphql\",method=\"OTHER\",status=\"200\"} 2",
+            "witan_follower_lag_events{name=\"read-models\"} 2",
+            "witan_log_position 42",
+            "witan_subscriptions 7",
+            "witan_let_go_total 3",
+            "witan_connections_cut_total{name=\"idle\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("ANNA") && text.ends_with("# EOF\n"));
     }
 }

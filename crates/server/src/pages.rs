@@ -33,35 +33,19 @@ impl Home {
             "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         );
         // Made of base64 and constants: always a header value.
-        let policy =
-            HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
-        Self {
-            html: html(urls, metrics),
-            policy,
-        }
+        let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
+        Self { html: html(urls, metrics), policy }
     }
 
     pub fn response(&self) -> Response {
-        (
-            [(CONTENT_SECURITY_POLICY, self.policy.clone())],
-            Html(self.html.clone()),
-        )
-            .into_response()
+        ([(CONTENT_SECURITY_POLICY, self.policy.clone())], Html(self.html.clone())).into_response()
     }
 }
 
 fn html(urls: &Urls, metrics: bool) -> String {
-    let Urls {
-        graphql,
-        websocket,
-        health,
-        metrics: metrics_url,
-        ..
-    } = urls;
+    let Urls { graphql, websocket, health, metrics: metrics_url, .. } = urls;
     let metrics = if metrics {
-        format!(
-            "<div><dt>Metrics</dt><dd><a href=\"/metrics\"><code>{metrics_url}</code></a></dd></div>"
-        )
+        format!("<div><dt>Metrics</dt><dd><a href=\"/metrics\"><code>{metrics_url}</code></a></dd></div>")
     } else {
         String::new()
     };

@@ -41,12 +41,7 @@ async fn running(limits: Limits) -> Running {
     );
     let on_cut = move |cut| told.lock().unwrap().push(cut);
     let served = tokio::spawn(serve(listener, router, limits, down, on_cut));
-    Running {
-        address,
-        shutdown,
-        served,
-        cuts,
-    }
+    Running { address, shutdown, served, cuts }
 }
 
 impl Running {
@@ -78,13 +73,8 @@ async fn until_closed(stream: &mut TcpStream) -> Duration {
 #[tokio::test]
 async fn answers_http_1() {
     let server = running(SHORT).await;
-    let answer = server
-        .says("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"),
-        "{answer}"
-    );
+    let answer = server.says("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
 }
 
 #[tokio::test]
@@ -92,20 +82,13 @@ async fn answers_http_2_with_prior_knowledge() {
     let server = running(SHORT).await;
     let io = TokioIo::new(server.connect().await);
     let (mut send, connection) =
-        hyper::client::conn::http2::handshake::<_, _, Body>(TokioExecutor::new(), io)
-            .await
-            .unwrap();
+        hyper::client::conn::http2::handshake::<_, _, Body>(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);
     for _ in 0..2 {
-        let request = Request::get(format!("http://{}/", server.address))
-            .body(Body::empty())
-            .unwrap();
+        let request = Request::get(format!("http://{}/", server.address)).body(Body::empty()).unwrap();
         let response = send.send_request(request).await.unwrap();
         assert_eq!(response.version(), http::Version::HTTP_2);
-        assert_eq!(
-            response.into_body().collect().await.unwrap().to_bytes(),
-            "hello"
-        );
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello");
     }
 }
 
@@ -113,10 +96,7 @@ async fn answers_http_2_with_prior_knowledge() {
 async fn cuts_who_says_nothing() {
     let server = running(SHORT).await;
     let took = until_closed(&mut server.connect().await).await;
-    assert!(
-        took >= Duration::from_millis(150) && took < Duration::from_millis(500),
-        "{took:?}"
-    );
+    assert!(took >= Duration::from_millis(150) && took < Duration::from_millis(500), "{took:?}");
     sleep(Duration::from_millis(50)).await;
     assert_eq!(server.cuts(), [Cut::SlowHeaders]);
 }
@@ -134,11 +114,7 @@ async fn cuts_slow_headers() {
                 break;
             }
         }
-        assert!(
-            start.elapsed() < Duration::from_millis(700),
-            "{beginning:?} held for {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_millis(700), "{beginning:?} held for {:?}", start.elapsed());
     }
 }
 
@@ -146,10 +122,7 @@ async fn cuts_slow_headers() {
 async fn a_second_request_may_be_slow_neither() {
     let server = running(SHORT).await;
     let mut stream = server.connect().await;
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = vec![0; 1024];
     assert!(stream.read(&mut answer).await.unwrap() > 0);
     stream.write_all(b"GET / HT").await.unwrap();
@@ -164,10 +137,7 @@ async fn keeps_a_connection_alive_until_it_is_idle_too_long() {
     let mut stream = server.connect().await;
     let mut answer = vec![0; 1024];
     for _ in 0..2 {
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         assert!(stream.read(&mut answer).await.unwrap() > 0);
         sleep(Duration::from_millis(300)).await;
     }
@@ -178,36 +148,19 @@ async fn keeps_a_connection_alive_until_it_is_idle_too_long() {
 #[tokio::test]
 async fn a_slow_answer_is_not_slow_headers() {
     let server = running(SHORT).await;
-    let answer = server
-        .says("GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await;
+    let answer = server.says("GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(answer.ends_with("slow"), "{answer}");
 }
 
 #[tokio::test]
 async fn connections_are_bounded_and_the_rest_wait() {
-    let server = running(Limits {
-        header_timeout: Duration::from_millis(300),
-        ..SHORT
-    })
-    .await;
-    let held: Vec<_> = [
-        server.connect().await,
-        server.connect().await,
-        server.connect().await,
-        server.connect().await,
-    ]
-    .into();
+    let server = running(Limits { header_timeout: Duration::from_millis(300), ..SHORT }).await;
+    let held: Vec<_> =
+        [server.connect().await, server.connect().await, server.connect().await, server.connect().await].into();
     let start = Instant::now();
-    let answer = server
-        .says("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await;
+    let answer = server.says("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(answer.ends_with("hello"), "{answer}");
-    assert!(
-        start.elapsed() > Duration::from_millis(150),
-        "the fifth should have waited: {:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() > Duration::from_millis(150), "the fifth should have waited: {:?}", start.elapsed());
     drop(held);
 }
 
@@ -215,15 +168,11 @@ async fn connections_are_bounded_and_the_rest_wait() {
 async fn a_shutdown_lets_requests_end() {
     let server = running(SHORT).await;
     let mut idle = server.connect().await;
-    idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = vec![0; 1024];
     assert!(idle.read(&mut answer).await.unwrap() > 0);
     let mut busy = server.connect().await;
-    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     sleep(Duration::from_millis(50)).await;
     server.shutdown.send_replace(true);
     assert!(until_closed(&mut idle).await < Duration::from_millis(200));
@@ -247,25 +196,13 @@ async fn a_shutdown_is_bounded() {
             sleep(Duration::from_secs(60)).await
         }),
     );
-    let limits = Limits {
-        shutdown_grace: Duration::from_millis(200),
-        ..SHORT
-    };
+    let limits = Limits { shutdown_grace: Duration::from_millis(200), ..SHORT };
     let served = tokio::spawn(serve(listener, router, limits, down, |_| {}));
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     while STARTED.load(Relaxed) == 0 {
         sleep(Duration::from_millis(5)).await;
     }
     shutdown.send_replace(true);
-    assert_eq!(
-        timeout(Duration::from_secs(2), served)
-            .await
-            .unwrap()
-            .unwrap(),
-        1
-    );
+    assert_eq!(timeout(Duration::from_secs(2), served).await.unwrap().unwrap(), 1);
 }
