@@ -5,7 +5,11 @@
 pub mod changes;
 pub mod follower;
 pub mod models;
+pub mod page;
 pub mod replay;
+pub mod sessions;
+pub mod chat;
+pub mod audit;
 pub mod table;
 
 use std::{
@@ -21,6 +25,7 @@ use witan_event_store::{EventStore, Follower, Position, ReadError, Recorded};
 
 pub use changes::Changes;
 pub use follower::{BATCH_EVENTS_MAX, Cursor, Fold, Projection};
+pub use page::{Listed, PAGE_ROWS_MAX, Page};
 pub use replay::{Comparison, Difference};
 pub use table::{Key, Rows, Table};
 

@@ -1,17 +1,34 @@
 //! The list of read models: to add one, write its file and name it here.
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use rocksdb::DB;
+use witan_domain::OrganizationId;
+use witan_event_store::Recorded;
 
-use crate::{Projection, follower::CURSORS};
+use crate::{Projection, ProjectionError, audit, chat, follower::CURSORS, sessions};
 
 /// Every read model, ready to fold.
-pub fn all(_db: &Arc<DB>) -> Vec<Box<dyn Projection>> {
-    vec![]
+pub fn all(db: &Arc<DB>) -> Vec<Box<dyn Projection>> {
+    vec![
+        Box::new(sessions::Sessions::new(db)),
+        Box::new(chat::Messages::new(db)),
+        Box::new(audit::Audit::new(db)),
+    ]
 }
 
 /// Every column family.
 pub fn tables() -> impl Iterator<Item = &'static str> {
-    std::iter::once(CURSORS)
+    [&[CURSORS], sessions::TABLES, chat::TABLES, audit::TABLES].into_iter().flatten().copied()
+}
+
+/// Whose stream the event is in, and what it is the stream of.
+pub(crate) fn stream_of<I: FromStr>(recorded: &Recorded) -> Result<(OrganizationId, I), ProjectionError> {
+    let organization = recorded.envelope.organization();
+    let id = recorded.envelope.stream_id().parse().ok();
+    organization.zip(id).ok_or_else(|| misfit(recorded, "a stream's name without its organization or id"))
+}
+
+pub(crate) fn misfit(recorded: &Recorded, what: &'static str) -> ProjectionError {
+    ProjectionError::Misfit { position: recorded.position, what }
 }

@@ -37,6 +37,12 @@ impl Key {
         self
     }
 
+    /// Appends bytes as they are: a cursor.
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -3,29 +3,40 @@
 
 pub mod authenticate;
 mod authorise;
+mod access;
+pub mod api_keys;
 mod chat;
 pub mod entry;
 pub mod error;
 pub mod execute;
 pub mod feed;
 pub mod history;
+pub mod invitations;
+pub mod opening;
+pub mod organizations;
 pub mod parts;
 pub mod personal;
+pub mod people;
 pub mod presence;
+pub mod proofs;
 pub mod reactors;
+mod reservations;
+pub mod rooms;
 pub mod sessions;
 pub mod sources;
 mod streams;
+pub mod units;
+pub mod users;
 
 use std::sync::{
-    Arc, RwLock,
+    Arc, Mutex,
     atomic::{AtomicU64, Ordering},
 };
 
 use witan_auth::{Directory, Policies, TokenKey};
 use witan_domain::{Actor, OrganizationId};
 use witan_event_store::{EventStore, Position};
-use witan_ledger::Ledger;
+use witan_ledger::{LogReader, MerkleLog, Signer};
 use witan_media::Media;
 use witan_vault::Vault;
 
@@ -41,7 +52,8 @@ pub struct Pieces {
     pub policies: Policies,
     pub tokens: TokenKey,
     pub directory: Arc<dyn Directory>,
-    pub ledger: Arc<RwLock<Ledger>>,
+    pub merkle_log: MerkleLog,
+    pub signer: Signer,
     pub media: Arc<dyn Media>,
     pub sources: Sources,
 }
@@ -53,7 +65,10 @@ pub struct App {
     pub(crate) policies: Policies,
     pub(crate) tokens: TokenKey,
     pub(crate) directory: Arc<dyn Directory>,
-    pub(crate) ledger: Arc<RwLock<Ledger>>,
+    pub(crate) log: LogReader,
+    /// Until its reactor takes it.
+    pub(crate) merkle_log: Mutex<Option<MerkleLog>>,
+    pub(crate) signer: Signer,
     pub(crate) media: Arc<dyn Media>,
     pub(crate) sources: Sources,
     pub(crate) streams: streams::Streams,
@@ -76,7 +91,9 @@ impl App {
             policies: pieces.policies,
             tokens: pieces.tokens,
             directory: pieces.directory,
-            ledger: pieces.ledger,
+            log: pieces.merkle_log.reader(),
+            merkle_log: Mutex::new(Some(pieces.merkle_log)),
+            signer: pieces.signer,
             media: pieces.media,
             sources: pieces.sources,
             recently: authorise::Memory::default(),
@@ -89,10 +106,6 @@ impl App {
 
     pub fn sources(&self) -> &Sources {
         &self.sources
-    }
-
-    pub fn ledger(&self) -> &RwLock<Ledger> {
-        &self.ledger
     }
 
     /// The newest event that changed what someone may do.

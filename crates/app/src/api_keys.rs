@@ -1,0 +1,141 @@
+//! API keys: made for a user, shown once, known by their hash.
+
+use witan_auth::{ApiKeySecret, Operation, Resource, ResourceKind, Scopes};
+use witan_domain::{
+    ApiKeyId, OrganizationId, Timestamp, UserId,
+    api_key::{ApiKey, ApiKeyState, CreateApiKey, RevokeApiKey, UseApiKey},
+    text::SecretHash,
+};
+
+use crate::{App, Error, Outcome, Request, execute::Presence};
+
+/// A key as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewApiKey {
+    pub name: String,
+    /// What it may do at most; `*` for whatever its user may.
+    pub scopes: Vec<String>,
+    pub expires_at: Option<Timestamp>,
+    /// As whom it acts.
+    pub user: UserId,
+}
+
+/// A key that was made. `text` is shown this once.
+pub struct CreatedApiKey {
+    pub key: ApiKeyId,
+    pub text: String,
+    pub outcome: Outcome<ApiKey>,
+}
+
+fn key_resource(request: &Request, organization: OrganizationId, id: String, user: Option<UserId>) -> Resource {
+    let actor = match request.actor {
+        witan_domain::Actor::User { user, .. } => Some(user),
+        _ => None,
+    };
+    Resource {
+        kind: ResourceKind::ApiKey,
+        organization: Some(organization),
+        id,
+        own: actor.is_some() && actor == user,
+        ..Resource::default()
+    }
+}
+
+impl App {
+    /// Makes a key that acts as oneself, or as another for whoever may.
+    pub async fn create_api_key(&self, request: &Request, new: &NewApiKey) -> Result<CreatedApiKey, Error> {
+        self.create_api_key_as(request, request.organization()?, new).await
+    }
+
+    pub(crate) async fn create_api_key_as(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        new: &NewApiKey,
+    ) -> Result<CreatedApiKey, Error> {
+        let scopes = Scopes::try_new(new.scopes.iter().map(String::as_str))
+            .map_err(|error| Error::invalid("scopes", error.to_string()))?;
+        let user_active = self.user_state(organization, new.user)?.is_active();
+        let key = ApiKeyId(self.id_for(request, "api key"));
+        // With an idempotency key the secret is the same again, for whoever lost the first answer; nobody else can
+        // derive it.
+        let secret = match &request.idempotency {
+            Some(idempotency) => self.tokens.derived_secret(&format!("api key {key} {}", idempotency.key)),
+            None => self.sources.random::<32>(),
+        };
+        let prefix = key.0.to_be_bytes();
+        let prefix = [prefix[11], prefix[12], prefix[13], prefix[14], prefix[15]];
+        let secret = ApiKeySecret::new(prefix, secret);
+        let user = new.user;
+        let task = self
+            .begin::<ApiKey>(
+                request,
+                Some(organization),
+                key,
+                Operation::CreateApiKey,
+                Presence::Optional,
+                move |_| key_resource(request, organization, key.to_string(), Some(user)),
+            )
+            .await?;
+        let command = CreateApiKey {
+            organization,
+            key,
+            user,
+            user_active,
+            name: new.name.clone(),
+            prefix: secret.prefix().to_owned(),
+            secret_sha256: SecretHash(secret.sha256()),
+            scopes: scopes.0,
+            expires_at: new.expires_at,
+            now: task.now(),
+        };
+        let outcome = self.finish_grant(task, &command.into()).await?;
+        Ok(CreatedApiKey { key, text: secret.text(), outcome })
+    }
+
+    pub async fn revoke_api_key(&self, request: &Request, key: ApiKeyId) -> Result<Outcome<ApiKey>, Error> {
+        let organization = request.organization()?;
+        let task = self
+            .begin::<ApiKey>(
+                request,
+                Some(organization),
+                key,
+                Operation::RevokeApiKey,
+                Presence::Needed("API key"),
+                move |state| {
+                    let user = match state {
+                        ApiKeyState::Absent => None,
+                        ApiKeyState::Present(facts) => Some(facts.user),
+                    };
+                    key_resource(request, organization, key.to_string(), user)
+                },
+            )
+            .await?;
+        self.finish_grant(task, &RevokeApiKey {}.into()).await
+    }
+
+    /// Records that the key is in use today. That it could not be recorded keeps nobody out.
+    pub(crate) async fn record_key_use(&self, organization: OrganizationId, key: ApiKeyId) {
+        let request = Request::system(witan_domain::CorrelationId(self.sources.ulid()), None);
+        let begun = self
+            .begin::<ApiKey>(
+                &request,
+                Some(organization),
+                key,
+                Operation::CreateApiKey,
+                Presence::Needed("API key"),
+                |_| Resource::default(),
+            )
+            .await;
+        let result = match begun {
+            Ok(task) => {
+                let now = task.now();
+                task.finish(&UseApiKey { now }.into()).await.map(|_| ())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            tracing::warn!(code = error.code(), %key, "the day of a key's use was not recorded");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What opening and ending a session, and closing a room, bring about in other streams.
+
+use witan_domain::{
+    Aggregate,
+    room::{Room, RoomEvent},
+    session::{Session, SessionEvent},
+};
+use witan_event_store::Recorded;
+
+use super::{because_of, settled};
+use crate::{App, Error};
+
+pub(crate) async fn react(app: &App, recorded: &Recorded) -> Result<(), Error> {
+    match recorded.envelope.category() {
+        Room::CATEGORY => of_room(app, recorded).await,
+        Session::CATEGORY => of_session(app, recorded).await,
+        _ => Ok(()),
+    }
+}
+
+async fn of_room(app: &App, recorded: &Recorded) -> Result<(), Error> {
+    let envelope = &recorded.envelope;
+    let (Some(organization), Ok(room)) = (envelope.organization(), envelope.stream_id().parse()) else { return Ok(()) };
+    let request = because_of(recorded)?;
+    match Room::decode(envelope.kind(), envelope.schema(), envelope.data())? {
+        RoomEvent::SessionOpened(opened) => {
+            let state = app.room_state(organization, room)?;
+            let facts = state.facts().map_err(Error::rejected)?;
+            // Nothing to do for a session that has gone on, or over, since.
+            let there = app.session_state(organization, opened.session);
+            let preparing = matches!(&there, Ok(state) if state.live().is_some_and(|live| live.ready_at.is_none()));
+            if preparing || matches!(there, Err(Error::NotFound { .. })) {
+                settled(app.prepare_session(&request, facts, &opened).await)?;
+            }
+            Ok(())
+        }
+        RoomEvent::RoomDisabled(_) | RoomEvent::RoomArchived(_) => {
+            match app.room_state(organization, room)?.facts().ok().and_then(|facts| facts.live_session) {
+                Some(live) => app.end_for_room(&request, organization, live).await,
+                None => Ok(()),
+            }
+        }
+        RoomEvent::RoomCreated(_)
+        | RoomEvent::RoomUpdated(_)
+        | RoomEvent::RoomSettingsSet(_)
+        | RoomEvent::RoomPoliciesSet(_)
+        | RoomEvent::RoomPersonAdded(_)
+        | RoomEvent::RoomPersonRemoved(_)
+        | RoomEvent::RoomEnabled(_)
+        | RoomEvent::SessionReleased(_) => Ok(()),
+    }
+}
+
+async fn of_session(app: &App, recorded: &Recorded) -> Result<(), Error> {
+    let envelope = &recorded.envelope;
+    let (Some(organization), Ok(session)) = (envelope.organization(), envelope.stream_id().parse()) else {
+        return Ok(());
+    };
+    if !matches!(
+        Session::decode(envelope.kind(), envelope.schema(), envelope.data())?,
+        SessionEvent::SessionEnded(_)
+    ) {
+        return Ok(());
+    }
+    let state = app.session_state(organization, session)?;
+    match state.record() {
+        Some(record) => {
+            settled(app.release_session(&because_of(recorded)?, organization, record.room, session).await)
+        }
+        None => Ok(()),
+    }
+}

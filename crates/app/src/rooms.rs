@@ -1,0 +1,248 @@
+//! Rooms: made, described, restricted, closed. What holds in a room comes from the levels above it; `access.rs` brings
+//! these together.
+
+use witan_auth::{Operation, Resource, ResourceKind};
+use witan_domain::{
+    Aggregate, OrganizationId, RoomId, SessionRole, Timestamp, UnitId, UserId,
+    policy::PolicyLevel,
+    reservation::{Holder, ReservationId},
+    room::{
+        AddRoomPerson, ArchiveRoom, CreateRoom, DisableRoom, EnableRoom, RemoveRoomPerson, Room, RoomDetails, RoomFacts,
+        RoomKind, RoomState, SetRoomPolicies, SetRoomSettings, UpdateRoom,
+    },
+    settings::{Level, Purpose},
+    text::Slug,
+};
+
+use crate::{
+    App, Error, Outcome, Request,
+    execute::{Presence, Task},
+    units::unit_resource,
+};
+
+pub(crate) const ROOM: Presence = Presence::Needed("room");
+
+/// A room's own data, as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomInput {
+    pub name: String,
+    pub slug: String,
+    pub description: String,
+    pub purpose: Purpose,
+    /// The actor, where none is named.
+    pub owner: Option<UserId>,
+    pub logo_url: Option<String>,
+    pub not_before: Option<Timestamp>,
+    pub not_after: Option<Timestamp>,
+}
+
+/// What the actor is to this room.
+pub fn room_resource(request: &Request, organization: OrganizationId, state: &RoomState) -> Resource {
+    let mut resource =
+        Resource { kind: ResourceKind::Room, organization: Some(organization), ..Resource::default() };
+    if let Ok(facts) = state.facts() {
+        resource.unit = Some(facts.unit);
+        resource.id = facts.room.to_string();
+        if let witan_domain::Actor::User { user, .. } = request.actor {
+            resource.own = facts.details.owner == user;
+            resource.session_role = facts.people.get(&user).copied();
+        }
+    }
+    resource
+}
+
+impl App {
+    pub(crate) async fn begin_room<'a>(
+        &'a self,
+        request: &'a Request,
+        room: RoomId,
+        operation: Operation,
+    ) -> Result<Task<'a, Room>, Error> {
+        let organization = request.organization()?;
+        self.begin::<Room>(request, Some(organization), room, operation, ROOM, move |state| {
+            room_resource(request, organization, state)
+        })
+        .await
+    }
+
+    fn room_details(&self, input: &RoomInput, owner: UserId) -> Result<RoomDetails, Error> {
+        Ok(RoomDetails {
+            name: input.name.clone(),
+            slug: Slug::try_new(&input.slug).map_err(Error::rejected)?,
+            description: input.description.clone(),
+            purpose: input.purpose,
+            owner,
+            logo_url: input.logo_url.clone(),
+            not_before: input.not_before,
+            not_after: input.not_after,
+        })
+    }
+
+    pub async fn create_room(
+        &self,
+        request: &Request,
+        unit: UnitId,
+        input: &RoomInput,
+    ) -> Result<(RoomId, Outcome<Room>), Error> {
+        let organization = request.organization()?;
+        self.authorise(request, Operation::CreateRoom, &unit_resource(organization, unit)).await?;
+        let owner = input.owner.map_or_else(|| acting_user(request), Ok)?;
+        let details = self.room_details(input, owner)?;
+        let slug = details.slug;
+        let unit_living = self.units_state(organization)?.is_living(unit);
+        let owner_active = self.user_state(organization, owner)?.is_active();
+        let room = RoomId(self.id_for(request, "room"));
+        let (name, holder) = (ReservationId::RoomSlug(unit, slug), Holder::Room(room));
+        self.reserve(request, Some(organization), name, holder).await?;
+        let create =
+            CreateRoom { organization, room, unit, unit_living, kind: RoomKind::Lasting, details, owner_active };
+        let result = self.create_reserved_room(request, organization, create).await;
+        if result.is_err() {
+            self.release(request, Some(organization), name, holder).await?;
+        }
+        Ok((room, result?))
+    }
+
+    pub(crate) async fn create_reserved_room(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        create: CreateRoom,
+    ) -> Result<Outcome<Room>, Error> {
+        let unit = create.unit;
+        let task = self
+            .begin::<Room>(
+                request,
+                Some(organization),
+                create.room,
+                Operation::CreateRoom,
+                Presence::Optional,
+                move |_| unit_resource(organization, unit),
+            )
+            .await?;
+        self.finish_grant(task, &create.into()).await
+    }
+
+    pub async fn update_room(&self, request: &Request, room: RoomId, input: &RoomInput) -> Result<Outcome<Room>, Error> {
+        let organization = request.organization()?;
+        let state = self.room_state(organization, room)?;
+        self.authorise(request, Operation::UpdateRoom, &room_resource(request, organization, &state)).await?;
+        let facts = state.facts().map_err(Error::rejected)?.clone();
+        let slug = Slug::try_new(&input.slug).map_err(Error::rejected)?;
+        let holder = Holder::Room(room);
+        let name = |slug| ReservationId::RoomSlug(facts.unit, slug);
+        let renamed = slug != facts.details.slug;
+        if renamed {
+            self.reserve(request, Some(organization), name(slug), holder).await?;
+        }
+        let result = self.update_reserved_room(request, room, &facts, input).await;
+        if renamed {
+            let let_go = if result.is_ok() { facts.details.slug } else { slug };
+            self.release(request, Some(organization), name(let_go), holder).await?;
+        }
+        result
+    }
+
+    async fn update_reserved_room(
+        &self,
+        request: &Request,
+        room: RoomId,
+        facts: &RoomFacts,
+        input: &RoomInput,
+    ) -> Result<Outcome<Room>, Error> {
+        let task = self.begin_room(request, room, Operation::UpdateRoom).await?;
+        let owner = input.owner.unwrap_or(facts.details.owner);
+        let owner_active = self.user_state(facts.organization, owner)?.is_active();
+        let details = self.room_details(input, owner)?;
+        self.finish_grant(task, &UpdateRoom { details, owner_active }.into()).await
+    }
+
+    pub async fn set_room_settings(
+        &self,
+        request: &Request,
+        room: RoomId,
+        settings: Level,
+    ) -> Result<Outcome<Room>, Error> {
+        let task = self.begin_room(request, room, Operation::SetRoomSettings).await?;
+        let locked_above = match task.state().facts() {
+            Ok(facts) => self.levels_above(facts)?.settings(facts.details.purpose, &Level::default()).locked,
+            Err(rejection) => return Err(Error::rejected(rejection)),
+        };
+        task.finish(&SetRoomSettings { settings, locked_above }.into()).await
+    }
+
+    pub async fn set_room_policies(
+        &self,
+        request: &Request,
+        room: RoomId,
+        policies: PolicyLevel,
+    ) -> Result<Outcome<Room>, Error> {
+        let task = self.begin_room(request, room, Operation::SetRoomPolicies).await?;
+        let floor_above = match task.state().facts() {
+            Ok(facts) => self.levels_above(facts)?.policies(facts.details.purpose, &PolicyLevel::default()).floor,
+            Err(rejection) => return Err(Error::rejected(rejection)),
+        };
+        self.finish_grant(task, &SetRoomPolicies { policies, floor_above }.into()).await
+    }
+
+    pub async fn add_room_person(
+        &self,
+        request: &Request,
+        room: RoomId,
+        user: UserId,
+        role: SessionRole,
+    ) -> Result<Outcome<Room>, Error> {
+        let user_active = self.user_state(request.organization()?, user)?.is_active();
+        let task = self.begin_room(request, room, Operation::AddRoomPerson).await?;
+        self.finish_grant(task, &AddRoomPerson { user, role, user_active }.into()).await
+    }
+
+    pub async fn remove_room_person(
+        &self,
+        request: &Request,
+        room: RoomId,
+        user: UserId,
+    ) -> Result<Outcome<Room>, Error> {
+        let task = self.begin_room(request, room, Operation::RemoveRoomPerson).await?;
+        self.finish_grant(task, &RemoveRoomPerson { user }.into()).await
+    }
+
+    /// No new sessions; a live one ends.
+    pub async fn disable_room(&self, request: &Request, room: RoomId) -> Result<Outcome<Room>, Error> {
+        let task = self.begin_room(request, room, Operation::DisableRoom).await?;
+        task.finish(&DisableRoom {}.into()).await
+    }
+
+    pub async fn enable_room(&self, request: &Request, room: RoomId) -> Result<Outcome<Room>, Error> {
+        let task = self.begin_room(request, room, Operation::EnableRoom).await?;
+        task.finish(&EnableRoom {}.into()).await
+    }
+
+    /// For good; its slug is free again.
+    pub async fn archive_room(&self, request: &Request, room: RoomId) -> Result<Outcome<Room>, Error> {
+        let organization = request.organization()?;
+        let task = self.begin_room(request, room, Operation::ArchiveRoom).await?;
+        let outcome = task.finish(&ArchiveRoom {}.into()).await?;
+        if let Ok(facts) = outcome.state.facts() {
+            let name = ReservationId::RoomSlug(facts.unit, facts.details.slug);
+            self.release(request, Some(organization), name, Holder::Room(room)).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// A room as its stream tells it now.
+    pub(crate) fn room_state(&self, organization: OrganizationId, room: RoomId) -> Result<RoomState, Error> {
+        let loaded = self.load_own::<Room>(Some(organization), &Room::stream(room))?;
+        if loaded.version.is_none() {
+            return Err(Error::NotFound { what: "room" });
+        }
+        Ok(loaded.state.clone())
+    }
+}
+
+pub(crate) fn acting_user(request: &Request) -> Result<UserId, Error> {
+    match request.actor {
+        witan_domain::Actor::User { user, .. } => Ok(user),
+        _ => Err(Error::invalid("ownerId", "ownerId is missing; expected the id of a user")),
+    }
+}

@@ -1,0 +1,336 @@
+//! Users: accounts of an organization. A login is reserved by its alias before the account that has it is recorded.
+
+use witan_auth::{Operation, Resource, ResourceKind};
+use witan_domain::{
+    AccountRole, Aggregate, AliasId, OrganizationId, PersonId, RoleScope, Timestamp, UnitId, UserId,
+    organization::{GrantOwner, Organization, RevokeOwner},
+    reservation::{Holder, ReservationId},
+    text,
+    user::{
+        CreateUser, DeactivateUser, GrantRole, ReactivateUser, RevokeRole, UpdateUser, User, UserDetails, UserState,
+    },
+};
+use witan_vault::AliasKind;
+
+use crate::{
+    App, Error, Outcome, Request,
+    execute::{Presence, Task},
+    history::organization_resource,
+    personal::Text,
+    units::unit_resource,
+};
+
+const USER: Presence = Presence::Needed("user");
+
+/// An account's own data, as it is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewUser {
+    pub login: String,
+    pub name: String,
+    pub email: Option<String>,
+    /// The person's id in a system of the organization: the same id is the same person.
+    pub external_id: Option<String>,
+    pub unit: Option<UnitId>,
+}
+
+/// What changes a role: who gets it and who loses it.
+pub enum RoleOutcome {
+    /// Owners are the organization's own.
+    Organization(Box<Outcome<Organization>>),
+    User(Box<Outcome<User>>),
+}
+
+impl RoleOutcome {
+    pub fn position(&self) -> Option<witan_event_store::Position> {
+        match self {
+            Self::Organization(outcome) => outcome.position,
+            Self::User(outcome) => outcome.position,
+        }
+    }
+}
+
+fn user_resource(request: &Request, organization: OrganizationId, user: UserId, state: &UserState) -> Resource {
+    let own = matches!(request.actor, witan_domain::Actor::User { user: actor, .. } if actor == user);
+    Resource {
+        kind: ResourceKind::User,
+        organization: Some(organization),
+        unit: state.facts().ok().and_then(|facts| facts.details.unit),
+        id: user.to_string(),
+        own,
+        ..Resource::default()
+    }
+}
+
+impl App {
+    async fn begin_user<'a>(
+        &'a self,
+        request: &'a Request,
+        user: UserId,
+        operation: Operation,
+    ) -> Result<Task<'a, User>, Error> {
+        let organization = request.organization()?;
+        self.begin::<User>(request, Some(organization), user, operation, USER, move |state| {
+            user_resource(request, organization, user, state)
+        })
+        .await
+    }
+
+    pub async fn create_user(&self, request: &Request, input: &NewUser) -> Result<(UserId, Outcome<User>), Error> {
+        let organization = request.organization()?;
+        let resource = input
+            .unit
+            .map_or_else(|| organization_resource(organization), |unit| unit_resource(organization, unit));
+        self.authorise(request, Operation::CreateUser, &resource).await?;
+        self.check_user(input)?;
+        let user = UserId(self.id_for(request, "user"));
+        let outcome = self.create_user_as(request, organization, user, input).await?;
+        Ok((user, outcome))
+    }
+
+    pub(crate) fn check_user(&self, input: &NewUser) -> Result<(), Error> {
+        text::login("login", &input.login).map_err(Error::rejected)?;
+        text::name("name", &input.name).map_err(Error::rejected)?;
+        if let Some(email) = &input.email {
+            text::email("email", email).map_err(Error::rejected)?;
+        }
+        if let Some(external_id) = &input.external_id {
+            text::external_id("externalId", external_id).map_err(Error::rejected)?;
+        }
+        Ok(())
+    }
+
+    /// The steps of making a user, once someone may: the person, the login's alias and its reservation, the account.
+    pub(crate) async fn create_user_as(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        user: UserId,
+        input: &NewUser,
+    ) -> Result<Outcome<User>, Error> {
+        let fresh = PersonId(self.id_for(request, "user person"));
+        let person = self.person_for(organization, input.external_id.as_deref(), fresh).await?;
+        let login_alias = self.login_alias(request, organization, person, &input.login).await?;
+        let name = ReservationId::Login(organization, login_alias);
+        self.reserve(request, Some(organization), name, Holder::User(user)).await?;
+        let details = self.user_details(organization, user, person, login_alias, input)?;
+        let unit_living = self.is_living(organization, input.unit)?;
+        let create = CreateUser { organization, user, person, details, unit_living };
+        let unit = input.unit;
+        let task = self
+            .begin::<User>(request, Some(organization), user, Operation::CreateUser, Presence::Optional, move |_| {
+                unit.map_or_else(|| organization_resource(organization), |unit| unit_resource(organization, unit))
+            })
+            .await?;
+        match self.finish_grant(task, &create.into()).await {
+            Ok(outcome) => {
+                let alias = login_alias.0;
+                self.vault.assign_alias(organization, AliasKind::Login, alias, person).await?;
+                Ok(outcome)
+            }
+            Err(error) => {
+                self.release(request, Some(organization), name, Holder::User(user)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The person with this external id, or a new one.
+    pub(crate) async fn person_for(
+        &self,
+        organization: OrganizationId,
+        external_id: Option<&str>,
+        fresh: PersonId,
+    ) -> Result<PersonId, Error> {
+        match external_id {
+            Some(id) => Ok(self.vault.person(organization, AliasKind::ExternalId, id.trim(), fresh).await?),
+            None => {
+                self.vault.create_person(organization, fresh).await?;
+                Ok(fresh)
+            }
+        }
+    }
+
+    async fn login_alias(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        person: PersonId,
+        login: &str,
+    ) -> Result<AliasId, Error> {
+        let fresh = self.id_for(request, "login alias");
+        let key = text::login_key(login);
+        let alias = self.vault.alias(organization, AliasKind::Login, &key, person, fresh).await?;
+        Ok(AliasId(alias.id))
+    }
+
+    fn user_details(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+        person: PersonId,
+        login_alias: AliasId,
+        input: &NewUser,
+    ) -> Result<UserDetails, Error> {
+        let stream = User::stream(user);
+        let protect = |field: &'static str, spelling: &str, value: &str| {
+            let text = Text::required(spelling, value, text::EMAIL_BYTES_MAX)?;
+            self.protect(organization, person, &stream, field, text)
+        };
+        let external_id = input.external_id.as_deref();
+        Ok(UserDetails {
+            login_alias,
+            login: protect("login", "login", &input.login)?,
+            name: protect("name", "name", &input.name)?,
+            email: input.email.as_deref().map(|email| protect("email", "email", email)).transpose()?,
+            external_id: external_id.map(|id| protect("external_id", "externalId", id)).transpose()?,
+            unit: input.unit,
+        })
+    }
+
+    /// Replaces an account's data. An external id stays what it was: it says which person this is.
+    pub async fn update_user(&self, request: &Request, user: UserId, input: &NewUser) -> Result<Outcome<User>, Error> {
+        let organization = request.organization()?;
+        let state = self.user_state(organization, user)?;
+        let resource = user_resource(request, organization, user, &state);
+        self.authorise(request, Operation::UpdateUser, &resource).await?;
+        self.check_user(input)?;
+        let facts = state.facts().map_err(Error::rejected)?.clone();
+        if let Some(unit) = input.unit.filter(|unit| facts.details.unit != Some(*unit)) {
+            self.authorise(request, Operation::CreateUser, &unit_resource(organization, unit)).await?;
+        }
+        let alias = self.login_alias(request, organization, facts.person, &input.login).await?;
+        let renamed = alias != facts.details.login_alias;
+        let holder = Holder::User(user);
+        if renamed {
+            self.reserve(request, Some(organization), ReservationId::Login(organization, alias), holder).await?;
+        }
+        let result = self.update_user_named(request, user, facts.person, alias, input).await;
+        if renamed {
+            let let_go = if result.is_ok() { facts.details.login_alias } else { alias };
+            self.release(request, Some(organization), ReservationId::Login(organization, let_go), holder).await?;
+            self.vault.release_alias(organization, AliasKind::Login, let_go.0).await?;
+        }
+        result
+    }
+
+    async fn update_user_named(
+        &self,
+        request: &Request,
+        user: UserId,
+        person: PersonId,
+        alias: AliasId,
+        input: &NewUser,
+    ) -> Result<Outcome<User>, Error> {
+        let organization = request.organization()?;
+        let task = self.begin_user(request, user, Operation::UpdateUser).await?;
+        let mut details = self.user_details(organization, user, person, alias, input)?;
+        details.external_id = task.state().facts().map_err(Error::rejected)?.details.external_id.clone();
+        let unit_living = self.is_living(organization, input.unit)?;
+        self.finish_grant(task, &UpdateUser { details, unit_living }.into()).await
+    }
+
+    pub async fn deactivate_user(&self, request: &Request, user: UserId) -> Result<Outcome<User>, Error> {
+        let organization = request.organization()?;
+        let owner = self.organization_state(organization)?.facts().is_ok_and(|facts| facts.owners.contains_key(&user));
+        let task = self.begin_user(request, user, Operation::DeactivateUser).await?;
+        self.finish_grant(task, &DeactivateUser { owner }.into()).await
+    }
+
+    pub async fn reactivate_user(&self, request: &Request, user: UserId) -> Result<Outcome<User>, Error> {
+        let task = self.begin_user(request, user, Operation::ReactivateUser).await?;
+        self.finish_grant(task, &ReactivateUser {}.into()).await
+    }
+
+    /// Gives a role. Owners are made by owners alone; a role in a unit is given by whoever may there.
+    pub async fn grant_role(
+        &self,
+        request: &Request,
+        user: UserId,
+        role: AccountRole,
+        scope: RoleScope,
+        expires_at: Option<Timestamp>,
+    ) -> Result<RoleOutcome, Error> {
+        let organization = request.organization()?;
+        self.may_change_role(request, Operation::GrantRole, role, scope).await?;
+        let state = self.user_state(organization, user)?;
+        if role == AccountRole::Owner {
+            let task = self.begin_organization(request, organization, Operation::GrantOwner).await?;
+            let command = GrantOwner { user, user_active: state.is_active() };
+            let outcome = self.finish_grant(task, &command.into()).await?;
+            return Ok(RoleOutcome::Organization(Box::new(outcome)));
+        }
+        let task = self.begin_role(request, user, Operation::GrantRole, scope).await?;
+        let unit_living = self.is_living(organization, scope_unit(scope))?;
+        let command = GrantRole { role, scope, expires_at, unit_living, now: task.now() };
+        Ok(RoleOutcome::User(Box::new(self.finish_grant(task, &command.into()).await?)))
+    }
+
+    pub async fn revoke_role(
+        &self,
+        request: &Request,
+        user: UserId,
+        role: AccountRole,
+        scope: RoleScope,
+    ) -> Result<RoleOutcome, Error> {
+        let organization = request.organization()?;
+        self.may_change_role(request, Operation::RevokeRole, role, scope).await?;
+        if role == AccountRole::Owner {
+            let task = self.begin_organization(request, organization, Operation::RevokeOwner).await?;
+            let outcome = self.finish_grant(task, &RevokeOwner { user }.into()).await?;
+            return Ok(RoleOutcome::Organization(Box::new(outcome)));
+        }
+        let task = self.begin_role(request, user, Operation::RevokeRole, scope).await?;
+        Ok(RoleOutcome::User(Box::new(self.finish_grant(task, &RevokeRole { role, scope }.into()).await?)))
+    }
+
+    /// Nobody gives, or takes, more than they have: an organization's admins are made by its owners and admins, a unit's
+    /// people by those who lead the unit.
+    async fn may_change_role(
+        &self,
+        request: &Request,
+        operation: Operation,
+        role: AccountRole,
+        scope: RoleScope,
+    ) -> Result<(), Error> {
+        let organization = request.organization()?;
+        let resource = match scope_unit(scope) {
+            Some(unit) if role != AccountRole::Admin => unit_resource(organization, unit),
+            _ => organization_resource(organization),
+        };
+        self.authorise(request, operation, &resource).await
+    }
+
+    async fn begin_role<'a>(
+        &'a self,
+        request: &'a Request,
+        user: UserId,
+        operation: Operation,
+        scope: RoleScope,
+    ) -> Result<Task<'a, User>, Error> {
+        let organization = request.organization()?;
+        self.begin::<User>(request, Some(organization), user, operation, USER, move |_| {
+            scope_unit(scope)
+                .map_or_else(|| organization_resource(organization), |unit| unit_resource(organization, unit))
+        })
+        .await
+    }
+
+    pub(crate) fn user_state(&self, organization: OrganizationId, user: UserId) -> Result<UserState, Error> {
+        let loaded = self.load_own::<User>(Some(organization), &User::stream(user))?;
+        if loaded.version.is_none() {
+            return Err(Error::NotFound { what: "user" });
+        }
+        Ok(loaded.state.clone())
+    }
+
+    fn is_living(&self, organization: OrganizationId, unit: Option<UnitId>) -> Result<bool, Error> {
+        unit.map_or(Ok(true), |unit| Ok(self.units_state(organization)?.is_living(unit)))
+    }
+}
+
+fn scope_unit(scope: RoleScope) -> Option<UnitId> {
+    match scope {
+        RoleScope::Organization => None,
+        RoleScope::Unit(unit) => Some(unit),
+    }
+}

@@ -1,0 +1,162 @@
+//! Sessions: each row is the session as its events tell it, folded by the domain's own `evolve`.
+
+use std::sync::Arc;
+
+use rocksdb::{DB, WriteBatch};
+use serde::{Deserialize, Serialize};
+use witan_domain::{
+    Aggregate, OrganizationId, PersonId, RoomId, SessionId,
+    event::Event,
+    session::{Session, SessionEvent, SessionState},
+};
+use witan_event_store::{Position, Recorded};
+
+use crate::{Key, Projection, ProjectionError, ReadModels, Table, models::misfit};
+
+const SESSIONS: &str = "sessions";
+const BY_ROOM: &str = "sessions_by_room";
+const BY_CREATION: &str = "sessions_by_creation";
+const BY_PERSON: &str = "sessions_by_person";
+
+pub const TABLES: &[&str] = &[SESSIONS, BY_ROOM, BY_CREATION, BY_PERSON];
+
+/// One session as its readers find it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// Where it was prepared: lists order by it.
+    pub created: Position,
+    /// The newest event of it.
+    pub position: Position,
+    /// The version of its stream.
+    pub version: u64,
+    pub state: SessionState,
+}
+
+/// A line in a list of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionEntry {
+    pub session: SessionId,
+}
+
+pub struct Sessions {
+    rows: Table<SessionRow>,
+    by_room: Table<SessionEntry>,
+    by_creation: Table<SessionEntry>,
+    by_person: Table<SessionEntry>,
+}
+
+impl Sessions {
+    pub fn new(db: &Arc<DB>) -> Self {
+        Self {
+            rows: Table::new(Arc::clone(db), SESSIONS),
+            by_room: Table::new(Arc::clone(db), BY_ROOM),
+            by_creation: Table::new(Arc::clone(db), BY_CREATION),
+            by_person: Table::new(Arc::clone(db), BY_PERSON),
+        }
+    }
+
+    fn index(&mut self, organization: OrganizationId, event: &SessionEvent, recorded: &Recorded, session: SessionId) {
+        let entry = SessionEntry { session };
+        let arrival = match event {
+            SessionEvent::SessionPrepared(prepared) => {
+                let created = recorded.position.0;
+                self.by_room.put(Key::of(organization).id(prepared.room.0).number(created), entry);
+                self.by_creation.put(Key::of(organization).number(created), entry);
+                return;
+            }
+            SessionEvent::ParticipantKnocked(knocked) => Some(&knocked.arrival),
+            SessionEvent::ParticipantJoined(joined) => joined.arrival.as_ref(),
+            _ => None,
+        };
+        if let Some(arrival) = arrival {
+            self.by_person.put(Key::of(organization).id(arrival.person.0).id(session.0), entry);
+        }
+    }
+}
+
+impl Projection for Sessions {
+    fn name(&self) -> &'static str {
+        SESSIONS
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        TABLES
+    }
+
+    fn apply(&mut self, event: &Event, recorded: &Recorded) -> Result<(), ProjectionError> {
+        let Event::Session(event) = event else { return Ok(()) };
+        let (organization, session) = crate::models::stream_of::<SessionId>(recorded)?;
+        let row = self.rows.edit(&Key::of(organization).id(session.0))?;
+        let before = row.take().unwrap_or(SessionRow {
+            created: recorded.position,
+            position: recorded.position,
+            version: 0,
+            state: SessionState::default(),
+        });
+        let state = Session::evolve(before.state, event, recorded.envelope.recorded_at());
+        if state.record().is_none() {
+            return Err(misfit(recorded, "a session's event before the session was prepared"));
+        }
+        *row = Some(SessionRow {
+            created: before.created,
+            position: recorded.position,
+            version: recorded.envelope.version(),
+            state,
+        });
+        self.index(organization, event, recorded, session);
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+        self.rows.write(batch)?;
+        self.by_room.write(batch)?;
+        self.by_creation.write(batch)?;
+        self.by_person.write(batch)
+    }
+
+    fn reset(&mut self) {
+        self.rows.reset();
+        self.by_room.reset();
+        self.by_creation.reset();
+        self.by_person.reset();
+    }
+}
+
+/// Which sessions a list shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionList {
+    /// All of the organization.
+    Organization,
+    OfRoom(RoomId),
+    /// Those in which this person knocked or was. In the order of the sessions' ids.
+    OfPerson(PersonId),
+}
+
+impl ReadModels {
+    pub fn find_session(
+        &self,
+        organization: OrganizationId,
+        session: SessionId,
+    ) -> Result<Option<SessionRow>, ProjectionError> {
+        self.rows(SESSIONS).find(&Key::of(organization).id(session.0))
+    }
+
+    /// A page of sessions, oldest first or (backward) newest first, after the cursor (exclusive).
+    pub fn list_sessions(
+        &self,
+        organization: OrganizationId,
+        list: SessionList,
+        page: &crate::Page,
+    ) -> Result<crate::Listed<SessionRow>, ProjectionError> {
+        let (table, prefix) = match list {
+            SessionList::Organization => (BY_CREATION, Key::of(organization)),
+            SessionList::OfRoom(room) => (BY_ROOM, Key::of(organization).id(room.0)),
+            SessionList::OfPerson(person) => (BY_PERSON, Key::of(organization).id(person.0)),
+        };
+        self.list(table, &prefix, page, |entry: SessionEntry| self.find_session(organization, entry.session))
+    }
+}
