@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregate, MessageId, ParticipantId, PersonId, Private, SessionId, Timestamp,
-    aggregate::Rejection, events,
+    Aggregate, MessageId, ParticipantId, PersonId, Private, SessionId, Timestamp, aggregate::Rejection, events,
 };
 
 /// The longest text of a message, before it is protected; `app` checks it.
@@ -138,9 +137,7 @@ impl Rejection for ChatRejection {
     fn field(&self) -> Option<&'static str> {
         match self {
             Self::PrivateOfAnother | Self::MessageTooLong => Some("text"),
-            Self::MessageAlreadyExists | Self::MessageNotFound | Self::MessageOfAnother => {
-                Some("messageId")
-            }
+            Self::MessageAlreadyExists | Self::MessageNotFound | Self::MessageOfAnother => Some("messageId"),
             Self::SessionNotLive | Self::ParticipantNotIn | Self::ChatOff | Self::ChatFull => None,
         }
     }
@@ -188,18 +185,12 @@ impl Aggregate for Chat {
     fn evolve(mut state: ChatState, event: &ChatEvent, at: Timestamp) -> ChatState {
         match event {
             ChatEvent::MessageSent(sent) => {
-                let message = Message {
-                    author: sent.author,
-                    sent_at: at,
-                    removed: None,
-                };
+                let message = Message { author: sent.author, sent_at: at, removed: None };
                 state.messages.entry(sent.message).or_insert(message);
             }
             ChatEvent::MessageRemoved(removed) => {
                 if let Some(message) = state.messages.get_mut(&removed.message) {
-                    message
-                        .removed
-                        .get_or_insert(Removal { at, by: removed.by });
+                    message.removed.get_or_insert(Removal { at, by: removed.by });
                 }
             }
         }
@@ -225,46 +216,131 @@ fn send_message(state: &ChatState, command: &SendMessage) -> Result<Vec<ChatEven
         None if state.messages.len() >= MESSAGES_MAX => return Err(ChatRejection::ChatFull),
         None => {}
     }
-    let sent = MessageSent {
-        message: command.message,
-        author: command.author,
-        text: command.text.clone(),
-    };
+    let sent = MessageSent { message: command.message, author: command.author, text: command.text.clone() };
     Ok(vec![sent.into()])
 }
 
-fn remove_message(
-    state: &ChatState,
-    command: &RemoveMessage,
-) -> Result<Vec<ChatEvent>, ChatRejection> {
+fn remove_message(state: &ChatState, command: &RemoveMessage) -> Result<Vec<ChatEvent>, ChatRejection> {
     let (_, moderates, _) = standing_in(command.standing)?;
-    let message = state
-        .messages
-        .get(&command.message)
-        .ok_or(ChatRejection::MessageNotFound)?;
+    let message = state.messages.get(&command.message).ok_or(ChatRejection::MessageNotFound)?;
     if message.author != command.by && !moderates {
         return Err(ChatRejection::MessageOfAnother);
     }
     if message.removed.is_some() {
         return Ok(Vec::new());
     }
-    Ok(vec![
-        MessageRemoved {
-            message: command.message,
-            by: command.by,
-        }
-        .into(),
-    ])
+    Ok(vec![MessageRemoved { message: command.message, by: command.by }.into()])
 }
 
 fn standing_in(standing: ChatStanding) -> Result<(PersonId, bool, bool), ChatRejection> {
     match standing {
         ChatStanding::SessionNotLive => Err(ChatRejection::SessionNotLive),
         ChatStanding::NotIn => Err(ChatRejection::ParticipantNotIn),
-        ChatStanding::In {
-            person,
-            moderates,
-            chat,
-        } => Ok((person, moderates, chat)),
+        ChatStanding::In { person, moderates, chat } => Ok((person, moderates, chat)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{golden, private::Ciphertext};
+
+    const ANNA: PersonId = PersonId(1);
+    const STANDING: ChatStanding = ChatStanding::In { person: ANNA, moderates: false, chat: true };
+    const HOST: ChatStanding = ChatStanding::In { person: PersonId(2), moderates: true, chat: true };
+
+    fn send(message: u128) -> SendMessage {
+        SendMessage {
+            message: MessageId(message),
+            author: ParticipantId(1),
+            text: Private { person: ANNA, ciphertext: Ciphertext(b"hello".to_vec()) },
+            standing: STANDING,
+            now: Timestamp(0),
+        }
+    }
+
+    fn remove(message: u128, by: u128, standing: ChatStanding) -> RemoveMessage {
+        RemoveMessage { message: MessageId(message), by: ParticipantId(by), standing, now: Timestamp(0) }
+    }
+
+    fn decide(state: &ChatState, command: impl Into<ChatCommand>) -> Result<Vec<ChatEvent>, ChatRejection> {
+        Chat::decide(state, &command.into())
+    }
+
+    fn after(mut state: ChatState, command: impl Into<ChatCommand>) -> ChatState {
+        for event in decide(&state, command).unwrap() {
+            state = Chat::evolve(state, &event, Timestamp(5));
+        }
+        state
+    }
+
+    #[test]
+    fn a_message_is_sent_once() {
+        let state = after(ChatState::default(), send(1));
+        assert_eq!(state.messages[&MessageId(1)].author, ParticipantId(1));
+        assert_eq!(decide(&state, send(1)), Ok(Vec::new()));
+        let other = SendMessage { author: ParticipantId(2), ..send(1) };
+        assert_eq!(decide(&state, other), Err(ChatRejection::MessageAlreadyExists));
+    }
+
+    #[test]
+    fn only_who_is_in_writes_and_only_where_chat_is_on() {
+        let standing = |standing| decide(&ChatState::default(), SendMessage { standing, ..send(1) });
+        assert_eq!(standing(ChatStanding::SessionNotLive), Err(ChatRejection::SessionNotLive));
+        assert_eq!(standing(ChatStanding::NotIn), Err(ChatRejection::ParticipantNotIn));
+        let off = ChatStanding::In { person: ANNA, moderates: true, chat: false };
+        assert_eq!(standing(off), Err(ChatRejection::ChatOff));
+    }
+
+    #[test]
+    fn a_text_is_its_author_s_and_not_too_long() {
+        let with = |person, bytes| {
+            let text = Private { person, ciphertext: Ciphertext(vec![1; bytes]) };
+            decide(&ChatState::default(), SendMessage { text, ..send(1) })
+        };
+        assert_eq!(with(PersonId(2), 1), Err(ChatRejection::PrivateOfAnother));
+        assert_eq!(with(ANNA, 0), Err(ChatRejection::MessageTooLong));
+        assert_eq!(with(ANNA, MESSAGE_CIPHERTEXT_BYTES_MAX + 1), Err(ChatRejection::MessageTooLong));
+        assert!(with(ANNA, MESSAGE_CIPHERTEXT_BYTES_MAX).is_ok());
+    }
+
+    #[test]
+    fn a_message_is_removed_by_its_author_or_a_host() {
+        let state = after(ChatState::default(), send(1));
+        assert_eq!(decide(&state, remove(2, 1, STANDING)), Err(ChatRejection::MessageNotFound));
+        assert_eq!(decide(&state, remove(1, 3, STANDING)), Err(ChatRejection::MessageOfAnother));
+        assert_eq!(decide(&state, remove(1, 3, ChatStanding::NotIn)), Err(ChatRejection::ParticipantNotIn));
+        let own = after(state.clone(), remove(1, 1, STANDING));
+        assert_eq!(own.messages[&MessageId(1)].removed, Some(Removal { at: Timestamp(5), by: ParticipantId(1) }));
+        let by_host = after(state, remove(1, 2, HOST));
+        assert_eq!(by_host.messages[&MessageId(1)].removed.unwrap().by, ParticipantId(2));
+        assert_eq!(decide(&by_host, remove(1, 1, STANDING)), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_session_has_so_many_messages() {
+        let message = Message { author: ParticipantId(1), sent_at: Timestamp(0), removed: None };
+        let messages = (0..MESSAGES_MAX as u128).map(|n| (MessageId(n), message.clone())).collect();
+        assert_eq!(decide(&ChatState { messages }, send(u128::MAX)), Err(ChatRejection::ChatFull));
+    }
+
+    #[test]
+    fn the_standing_is_what_the_session_says() {
+        use crate::{SessionRole::Participant, session::scene::*, settings::SettingValue};
+        let mut scene = Scene::ready(&[SettingValue::Lobby(true)]);
+        scene.knocks(1, PATIENT);
+        assert_eq!(scene.state.chat_standing(ParticipantId(1)), ChatStanding::NotIn);
+        scene.joins(2, SISTER, Participant);
+        let writes = ChatStanding::In { person: SISTER, moderates: false, chat: true };
+        assert_eq!(scene.state.chat_standing(ParticipantId(2)), writes);
+        scene.does(scene.end());
+        assert_eq!(scene.state.chat_standing(ParticipantId(2)), ChatStanding::SessionNotLive);
+    }
+
+    #[test]
+    fn golden_files() {
+        let sent = MessageSent { message: MessageId(1), author: ParticipantId(1), text: send(1).text };
+        let removed = MessageRemoved { message: MessageId(1), by: ParticipantId(2) };
+        golden::check::<Chat>(&[sent.into(), removed.into()]);
     }
 }

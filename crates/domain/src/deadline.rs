@@ -5,9 +5,8 @@ use crate::{
     ParticipantId, Timestamp,
     participant::{Participant, ParticipantState},
     session::{
-        EndEmptySession, EndHostlessSession, EndOverlongSession, EndUnattendedSession,
-        EndUnrecoveredSession, SessionCommand, SessionFacts, SessionState, TimeOutKnock,
-        TimeOutReconnection, WarnOfLimit,
+        EndEmptySession, EndHostlessSession, EndOverlongSession, EndUnattendedSession, EndUnrecoveredSession,
+        SessionCommand, SessionFacts, SessionState, TimeOutKnock, TimeOutReconnection, WarnOfLimit,
     },
     settings::WhenHostLeaves,
 };
@@ -58,9 +57,7 @@ impl Deadline {
     pub fn command(&self, now: Timestamp) -> SessionCommand {
         match self.kind {
             DeadlineKind::Knock { participant } => TimeOutKnock { participant, now }.into(),
-            DeadlineKind::Reconnection { participant } => {
-                TimeOutReconnection { participant, now }.into()
-            }
+            DeadlineKind::Reconnection { participant } => TimeOutReconnection { participant, now }.into(),
             DeadlineKind::Empty => EndEmptySession { now }.into(),
             DeadlineKind::Unattended => EndUnattendedSession { now }.into(),
             DeadlineKind::LimitWarning { minutes_left } => WarnOfLimit { minutes_left, now }.into(),
@@ -77,25 +74,15 @@ pub fn deadlines(session: &SessionState) -> Vec<Deadline> {
         return Vec::new();
     };
     let mut deadlines = Vec::new();
-    let mut due =
-        |at: Option<Timestamp>, kind| deadlines.extend(at.map(|at| Deadline { at, kind }));
+    let mut due = |at: Option<Timestamp>, kind| deadlines.extend(at.map(|at| Deadline { at, kind }));
     for participant in &session.participants {
         let id = participant.participant;
-        due(
-            knock_times_out_at(participant),
-            DeadlineKind::Knock { participant: id },
-        );
-        due(
-            reconnection_times_out_at(participant),
-            DeadlineKind::Reconnection { participant: id },
-        );
+        due(knock_times_out_at(participant), DeadlineKind::Knock { participant: id });
+        due(reconnection_times_out_at(participant), DeadlineKind::Reconnection { participant: id });
     }
     for minutes_left in LIMIT_WARNING_MINUTES {
         if !session.warned_minutes.contains(&minutes_left) {
-            due(
-                warning_due_at(session, minutes_left),
-                DeadlineKind::LimitWarning { minutes_left },
-            );
+            due(warning_due_at(session, minutes_left), DeadlineKind::LimitWarning { minutes_left });
         }
     }
     due(empty_at(session), DeadlineKind::Empty);
@@ -132,10 +119,7 @@ pub fn reconnection_times_out_at(participant: &Participant) -> Option<Timestamp>
 
 /// When a session that people were in ends because nobody is.
 pub fn empty_at(session: &SessionFacts) -> Option<Timestamp> {
-    session
-        .first_joined_at
-        .and(session.empty_since)
-        .map(|since| since.plus_seconds(empty_timeout_seconds(session)))
+    session.first_joined_at.and(session.empty_since).map(|since| since.plus_seconds(empty_timeout_seconds(session)))
 }
 
 /// When a session that nobody has come into ends.
@@ -155,26 +139,22 @@ pub fn warning_due_at(session: &SessionFacts, minutes_left: u32) -> Option<Times
         return None;
     }
     let seconds = u64::from(allowed - minutes_left) * 60;
-    session
-        .duration_counts_from()
-        .map(|from| from.plus_seconds(seconds))
+    session.duration_counts_from().map(|from| from.plus_seconds(seconds))
 }
 
 /// When the session ends because its host has left, where the setting says so.
 pub fn hostless_at(session: &SessionFacts) -> Option<Timestamp> {
     match session.settings.values.when_host_leaves {
         WhenHostLeaves::Continue | WhenHostLeaves::Hold => None,
-        WhenHostLeaves::EndAfter { minutes } => session
-            .host_away_since
-            .map(|since| since.plus_seconds(u64::from(minutes) * 60)),
+        WhenHostLeaves::EndAfter { minutes } => {
+            session.host_away_since.map(|since| since.plus_seconds(u64::from(minutes) * 60))
+        }
     }
 }
 
 /// When the session ends because its media did not come back.
 pub fn unrecovered_at(session: &SessionFacts) -> Option<Timestamp> {
-    session
-        .interrupted_since
-        .map(|since| since.plus_seconds(MEDIA_RECOVERY_SECONDS_MAX))
+    session.interrupted_since.map(|since| since.plus_seconds(MEDIA_RECOVERY_SECONDS_MAX))
 }
 
 fn empty_timeout_seconds(session: &SessionFacts) -> u64 {

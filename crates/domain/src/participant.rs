@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    InvitationId, ParticipantId, PersonId, Private, SessionId, SessionRole, Timestamp, TokenId,
-    UserId, text::SecretHash,
+    InvitationId, ParticipantId, PersonId, Private, SessionId, SessionRole, Timestamp, TokenId, UserId,
+    text::SecretHash,
 };
 
 /// Who comes, and by which token: what a knock and a direct join have in common.
@@ -50,12 +50,8 @@ impl Arrival {
             ("externalId", self.external_id.as_ref()),
             ("device", self.device.as_ref()),
         ];
-        let foreign =
-            |value: Option<&Private>| value.is_some_and(|value| value.person != self.person);
-        values
-            .into_iter()
-            .find(|(_, value)| foreign(*value))
-            .map(|(field, _)| field)
+        let foreign = |value: Option<&Private>| value.is_some_and(|value| value.person != self.person);
+        values.into_iter().find(|(_, value)| foreign(*value)).map(|(field, _)| field)
     }
 }
 
@@ -116,38 +112,18 @@ impl ParticipantState {
     /// The arrows of the picture above.
     pub const fn may_become(self, next: Self) -> bool {
         match self {
-            Self::Knocking => matches!(
-                next,
-                Self::Admitted | Self::Denied | Self::Withdrawn | Self::TimedOut
-            ),
-            Self::Admitted => matches!(
-                next,
-                Self::Joined | Self::Denied | Self::Withdrawn | Self::TimedOut
-            ),
+            Self::Knocking => matches!(next, Self::Admitted | Self::Denied | Self::Withdrawn | Self::TimedOut),
+            Self::Admitted => matches!(next, Self::Joined | Self::Denied | Self::Withdrawn | Self::TimedOut),
             Self::Joined => {
-                matches!(
-                    next,
-                    Self::Reconnecting | Self::OnHold | Self::Moved | Self::Left | Self::Removed
-                )
+                matches!(next, Self::Reconnecting | Self::OnHold | Self::Moved | Self::Left | Self::Removed)
             }
             Self::Reconnecting => {
-                matches!(
-                    next,
-                    Self::Joined | Self::OnHold | Self::Moved | Self::Left | Self::Removed
-                )
+                matches!(next, Self::Joined | Self::OnHold | Self::Moved | Self::Left | Self::Removed)
             }
             Self::OnHold => {
-                matches!(
-                    next,
-                    Self::Joined | Self::Reconnecting | Self::Moved | Self::Left | Self::Removed
-                )
+                matches!(next, Self::Joined | Self::Reconnecting | Self::Moved | Self::Left | Self::Removed)
             }
-            Self::Denied
-            | Self::Withdrawn
-            | Self::TimedOut
-            | Self::Moved
-            | Self::Left
-            | Self::Removed => false,
+            Self::Denied | Self::Withdrawn | Self::TimedOut | Self::Moved | Self::Left | Self::Removed => false,
         }
     }
 }
@@ -210,12 +186,7 @@ pub enum MediaSource {
 }
 
 impl MediaSource {
-    pub const ALL: [Self; 4] = [
-        Self::Microphone,
-        Self::Camera,
-        Self::Screen,
-        Self::ScreenAudio,
-    ];
+    pub const ALL: [Self; 4] = [Self::Microphone, Self::Camera, Self::Screen, Self::ScreenAudio];
 }
 
 /// What a person consents to.
@@ -307,12 +278,7 @@ pub struct Participant {
 
 impl Participant {
     /// Someone who just came: `state` is where they begin, knocking or joined.
-    pub(crate) fn new(
-        arrival: &Arrival,
-        state: ParticipantState,
-        step: ParticipantStep,
-        at: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(arrival: &Arrival, state: ParticipantState, step: ParticipantStep, at: Timestamp) -> Self {
         Self {
             participant: arrival.participant,
             person: arrival.person,
@@ -334,17 +300,12 @@ impl Participant {
 
     /// The consent that holds for this purpose, if one does.
     pub fn consent(&self, purpose: ConsentPurpose) -> Option<&Consent> {
-        self.consents
-            .iter()
-            .find(|consent| consent.purpose == purpose && consent.stands())
+        self.consents.iter().find(|consent| consent.purpose == purpose && consent.stands())
     }
 
     /// When the participant came in, if ever.
     pub fn joined_at(&self) -> Option<Timestamp> {
-        let joined = self
-            .timeline
-            .iter()
-            .find(|moment| matches!(moment.step, ParticipantStep::Joined));
+        let joined = self.timeline.iter().find(|moment| matches!(moment.step, ParticipantStep::Joined));
         joined.map(|moment| moment.at)
     }
 
@@ -373,10 +334,7 @@ mod tests {
     #[test]
     fn nothing_leads_out_of_a_final_state() {
         for state in ParticipantState::ALL {
-            let ways = ParticipantState::ALL
-                .iter()
-                .filter(|next| state.may_become(**next))
-                .count();
+            let ways = ParticipantState::ALL.iter().filter(|next| state.may_become(**next)).count();
             assert_eq!(ways == 0, state.is_final(), "{state:?}");
         }
     }
@@ -384,16 +342,8 @@ mod tests {
     #[test]
     fn only_who_is_in_can_leave() {
         for state in ParticipantState::ALL {
-            for after in [
-                ParticipantState::Left,
-                ParticipantState::Removed,
-                ParticipantState::Moved,
-            ] {
-                assert_eq!(
-                    state.may_become(after),
-                    state.is_in(),
-                    "{state:?} to {after:?}"
-                );
+            for after in [ParticipantState::Left, ParticipantState::Removed, ParticipantState::Moved] {
+                assert_eq!(state.may_become(after), state.is_in(), "{state:?} to {after:?}");
             }
         }
     }

@@ -35,7 +35,7 @@ pub mod state;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
-mod tests;
+pub(crate) mod scene;
 
 pub use command::*;
 pub use event::*;
@@ -72,16 +72,12 @@ impl Aggregate for Session {
     fn decide(state: &SessionState, command: &SessionCommand) -> Decision {
         match (state, command) {
             (SessionState::Live(session), command) => decide_live(session, command),
-            (SessionState::Absent, SessionCommand::PrepareSession(command)) => {
-                life::prepare_session(command)
-            }
+            (SessionState::Absent, SessionCommand::PrepareSession(command)) => life::prepare_session(command),
             (SessionState::Closed(_), SessionCommand::PrepareSession(_)) => {
                 Err(SessionRejection::SessionAlreadyPrepared)
             }
             (SessionState::Closed(_), command) if command.ends_session() => NOTHING,
-            (SessionState::Absent | SessionState::Closed(_), _) => {
-                Err(SessionRejection::SessionNotLive)
-            }
+            (SessionState::Absent | SessionState::Closed(_), _) => Err(SessionRejection::SessionNotLive),
         }
     }
 

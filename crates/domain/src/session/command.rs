@@ -309,6 +309,14 @@ macro_rules! commands {
                 )
             }
 
+            /// The same command by another clock.
+            #[cfg(test)]
+            pub(crate) fn set_now(&mut self, now: Timestamp) {
+                match self {
+                    $(Self::$command(command) => command.now = now,)*
+                }
+            }
+
             /// The caller's clock.
             pub const fn now(&self) -> Timestamp {
                 match self {

@@ -7,14 +7,11 @@ use crate::{
 };
 
 use super::{
-    Decision, DropParticipant, Entry, JoinSession, LeaveSession, NOTHING, ParticipantDropped,
-    ParticipantJoined, ParticipantLeft, ParticipantReconnected, ReconnectParticipant, SessionEvent,
-    SessionFacts, SessionRejection, TimeOutReconnection,
+    Decision, DropParticipant, Entry, JoinSession, LeaveSession, NOTHING, ParticipantDropped, ParticipantJoined,
+    ParticipantLeft, ParticipantReconnected, ReconnectParticipant, SessionEvent, SessionFacts, SessionRejection,
+    TimeOutReconnection,
     life::reached,
-    lobby::{
-        admission_ground, get, may_arrive, of_person, redeemed_by, refuse_duplicate,
-        withdrawn_by_takeover,
-    },
+    lobby::{admission_ground, get, may_arrive, of_person, redeemed_by, refuse_duplicate, withdrawn_by_takeover},
 };
 
 pub(super) fn join_session(session: &SessionFacts, command: &JoinSession) -> Decision {
@@ -26,25 +23,14 @@ pub(super) fn join_session(session: &SessionFacts, command: &JoinSession) -> Dec
 
 fn join_by_token(session: &SessionFacts, arrival: &Arrival, lobby: bool) -> Decision {
     if let Some(known) = redeemed_by(session, arrival)? {
-        return if known.state.is_in() {
-            NOTHING
-        } else {
-            Err(SessionRejection::TokenAlreadyRedeemed)
-        };
+        return if known.state.is_in() { NOTHING } else { Err(SessionRejection::TokenAlreadyRedeemed) };
     }
     may_arrive(session, arrival)?;
     if admission_ground(session, arrival.person, lobby).is_none() {
         let denied = session.denied.contains(&arrival.person);
-        return Err(if denied {
-            SessionRejection::PersonDenied
-        } else {
-            SessionRejection::KnockNeeded
-        });
+        return Err(if denied { SessionRejection::PersonDenied } else { SessionRejection::KnockNeeded });
     }
-    let joined = ParticipantJoined {
-        participant: arrival.participant,
-        arrival: Some(Box::new(arrival.clone())),
-    };
+    let joined = ParticipantJoined { participant: arrival.participant, arrival: Some(Box::new(arrival.clone())) };
     come_in(session, arrival.person, joined)
 }
 
@@ -52,21 +38,11 @@ fn join_by_admission(session: &SessionFacts, id: ParticipantId) -> Decision {
     let participant = get(session, id)?;
     match participant.state {
         State::Joined | State::Reconnecting | State::OnHold => NOTHING,
-        State::Admitted => come_in(
-            session,
-            participant.person,
-            ParticipantJoined {
-                participant: id,
-                arrival: None,
-            },
-        ),
+        State::Admitted => come_in(session, participant.person, ParticipantJoined { participant: id, arrival: None }),
         State::Denied => Err(SessionRejection::PersonDenied),
-        State::Knocking
-        | State::Withdrawn
-        | State::TimedOut
-        | State::Moved
-        | State::Left
-        | State::Removed => Err(SessionRejection::ParticipantNotAdmitted),
+        State::Knocking | State::Withdrawn | State::TimedOut | State::Moved | State::Left | State::Removed => {
+            Err(SessionRejection::ParticipantNotAdmitted)
+        }
     }
 }
 
@@ -93,25 +69,12 @@ fn left_by_takeover(session: &SessionFacts, person: PersonId) -> Vec<SessionEven
     }
     let present = of_person(session, person).filter(|other| other.state.is_in());
     let reason = LeaveReason::TakenOver;
-    present
-        .map(|other| {
-            ParticipantLeft {
-                participant: other.participant,
-                reason,
-            }
-            .into()
-        })
-        .collect()
+    present.map(|other| ParticipantLeft { participant: other.participant, reason }.into()).collect()
 }
 
 pub(super) fn drop_participant(session: &SessionFacts, command: &DropParticipant) -> Decision {
     match get(session, command.participant)?.state {
-        State::Joined | State::OnHold => Ok(vec![
-            ParticipantDropped {
-                participant: command.participant,
-            }
-            .into(),
-        ]),
+        State::Joined | State::OnHold => Ok(vec![ParticipantDropped { participant: command.participant }.into()]),
         State::Reconnecting => NOTHING,
         State::Knocking
         | State::Admitted
@@ -124,27 +87,13 @@ pub(super) fn drop_participant(session: &SessionFacts, command: &DropParticipant
     }
 }
 
-pub(super) fn reconnect_participant(
-    session: &SessionFacts,
-    command: &ReconnectParticipant,
-) -> Decision {
+pub(super) fn reconnect_participant(session: &SessionFacts, command: &ReconnectParticipant) -> Decision {
     let participant = get(session, command.participant)?;
     match participant.state {
-        State::Reconnecting
-            if reached(
-                deadline::reconnection_times_out_at(participant),
-                command.now,
-            )
-            .is_ok() =>
-        {
+        State::Reconnecting if reached(deadline::reconnection_times_out_at(participant), command.now).is_ok() => {
             Err(SessionRejection::ReconnectionTimedOut)
         }
-        State::Reconnecting => Ok(vec![
-            ParticipantReconnected {
-                participant: command.participant,
-            }
-            .into(),
-        ]),
+        State::Reconnecting => Ok(vec![ParticipantReconnected { participant: command.participant }.into()]),
         State::Joined | State::OnHold => NOTHING,
         State::Knocking
         | State::Admitted
@@ -157,40 +106,190 @@ pub(super) fn reconnect_participant(
     }
 }
 
-pub(super) fn time_out_reconnection(
-    session: &SessionFacts,
-    command: &TimeOutReconnection,
-) -> Decision {
+pub(super) fn time_out_reconnection(session: &SessionFacts, command: &TimeOutReconnection) -> Decision {
     let participant = get(session, command.participant)?;
     if participant.state != State::Reconnecting {
         return NOTHING;
     }
-    reached(
-        deadline::reconnection_times_out_at(participant),
-        command.now,
-    )?;
+    reached(deadline::reconnection_times_out_at(participant), command.now)?;
     let reason = LeaveReason::ConnectionLost;
-    Ok(vec![
-        ParticipantLeft {
-            participant: command.participant,
-            reason,
-        }
-        .into(),
-    ])
+    Ok(vec![ParticipantLeft { participant: command.participant, reason }.into()])
 }
 
 pub(super) fn leave_session(session: &SessionFacts, command: &LeaveSession) -> Decision {
     match get(session, command.participant)?.state {
-        State::Joined | State::Reconnecting | State::OnHold => Ok(vec![
-            ParticipantLeft {
-                participant: command.participant,
-                reason: LeaveReason::Left,
-            }
-            .into(),
-        ]),
+        State::Joined | State::Reconnecting | State::OnHold => {
+            Ok(vec![ParticipantLeft { participant: command.participant, reason: LeaveReason::Left }.into()])
+        }
         State::Left | State::Moved | State::Removed => NOTHING,
         State::Knocking | State::Admitted | State::Denied | State::Withdrawn | State::TimedOut => {
             Err(SessionRejection::ParticipantNotIn)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{scene::*, *};
+    use super::*;
+    use crate::{
+        SessionRole::{Host, Participant as Guest},
+        participant::WithdrawalReason,
+        settings::{SettingValue as V, WhenHostLeaves},
+    };
+
+    fn drop(n: u128) -> DropParticipant {
+        DropParticipant { participant: ParticipantId(n), now: crate::Timestamp(0) }
+    }
+
+    fn reconnect(scene: &Scene, n: u128) -> ReconnectParticipant {
+        ReconnectParticipant { participant: ParticipantId(n), now: scene.now }
+    }
+
+    fn time_out(scene: &Scene, n: u128) -> TimeOutReconnection {
+        TimeOutReconnection { participant: ParticipantId(n), now: scene.now }
+    }
+
+    #[test]
+    fn join_leave_and_come_again() {
+        let mut scene = Scene::ready(&[]);
+        scene.joins(1, PATIENT, Guest);
+        scene.adds_nothing(scene.join(1, PATIENT, Guest));
+        scene.after(60);
+        scene.does(scene.leave(1));
+        scene.adds_nothing(scene.leave(1));
+        scene.refuses(scene.join(1, PATIENT, Guest), SessionRejection::TokenAlreadyRedeemed);
+        scene.refuses(scene.enter(1), SessionRejection::ParticipantNotAdmitted);
+        scene.joins(2, PATIENT, Guest);
+        let facts = scene.facts();
+        assert_eq!((facts.joined_count(), facts.present_count, facts.present_peak), (2, 1, 1));
+        assert_eq!(scene.participant(1).finished_at(), Some(scene.now));
+        assert_eq!(scene.participant(1).joined_at().unwrap().plus_seconds(60), scene.now);
+    }
+
+    #[test]
+    fn who_drops_is_back_within_the_time() {
+        let mut scene = Scene::ready(&[]);
+        scene.joins(1, PATIENT, Guest);
+        scene.does(drop(1));
+        scene.adds_nothing(drop(1));
+        assert_eq!((scene.stands(1), scene.facts().present_count), (State::Reconnecting, 1));
+        scene.after(deadline::RECONNECT_SECONDS_MAX - 1);
+        scene.refuses(time_out(&scene, 1), SessionRejection::DeadlineNotReached);
+        scene.does(reconnect(&scene, 1));
+        scene.adds_nothing(reconnect(&scene, 1));
+        assert_eq!(scene.stands(1), State::Joined);
+        scene.after(100).adds_nothing(TimeOutReconnection { participant: ParticipantId(1), now: crate::Timestamp(0) });
+    }
+
+    #[test]
+    fn who_drops_for_too_long_has_left() {
+        let mut scene = Scene::ready(&[]);
+        scene.joins(1, PATIENT, Guest);
+        scene.does(drop(1));
+        scene.after(deadline::RECONNECT_SECONDS_MAX);
+        scene.refuses(reconnect(&scene, 1), SessionRejection::ReconnectionTimedOut);
+        let left = ParticipantLeft { participant: ParticipantId(1), reason: LeaveReason::ConnectionLost };
+        assert_eq!(scene.does(time_out(&scene, 1)), [left.into()]);
+        scene.adds_nothing(time_out(&scene, 1));
+        scene.refuses(reconnect(&scene, 1), SessionRejection::ParticipantNotIn);
+    }
+
+    #[test]
+    fn who_reconnects_keeps_the_session_from_holding() {
+        let mut scene = Scene::ready(&[V::WhenHostLeaves(WhenHostLeaves::Hold)]);
+        scene.joins(1, DOCTOR, Host);
+        scene.joins(2, PATIENT, Guest);
+        scene.does(drop(1));
+        assert_eq!(scene.status(), SessionStatus::InProgress);
+        scene.after(30);
+        scene.does(time_out(&scene, 1));
+        assert_eq!(scene.status(), SessionStatus::Waiting);
+    }
+
+    #[test]
+    fn a_second_entry_takes_over() {
+        let mut scene = Scene::ready(&[V::ParticipantsMax(1), V::WhenHostLeaves(WhenHostLeaves::Hold)]);
+        scene.joins(1, DOCTOR, Host);
+        let events = scene.joins(2, DOCTOR, Host);
+        let left = ParticipantLeft { participant: ParticipantId(1), reason: LeaveReason::TakenOver };
+        assert_eq!(events[1..], [left.into()]);
+        assert_eq!((scene.facts().present_count, scene.facts().present_peak), (1, 1));
+        let never_waited = [SessionStatus::Preparing, SessionStatus::Ready, SessionStatus::InProgress];
+        assert_eq!(scene.statuses(), never_waited);
+    }
+
+    #[test]
+    fn a_second_entry_is_refused() {
+        let mut scene = Scene::ready(&[V::DuplicateEntry(DuplicateEntry::Refuse)]);
+        scene.joins(1, PATIENT, Guest);
+        scene.refuses(scene.join(2, PATIENT, Guest), SessionRejection::PersonAlreadyIn);
+        scene.refuses(scene.knock(2, PATIENT), SessionRejection::PersonAlreadyIn);
+        scene.does(scene.leave(1));
+        scene.joins(2, PATIENT, Guest);
+    }
+
+    #[test]
+    fn a_second_entry_is_allowed() {
+        let mut scene = Scene::ready(&[V::DuplicateEntry(DuplicateEntry::Allow)]);
+        scene.joins(1, PATIENT, Guest);
+        scene.joins(2, PATIENT, Guest);
+        assert_eq!((scene.facts().present_count, scene.facts().present_peak), (2, 2));
+    }
+
+    #[test]
+    fn a_direct_join_takes_over_the_person_s_own_knock() {
+        let mut scene = Scene::consultation();
+        scene.knocks(1, PATIENT);
+        let events = scene.joins(2, PATIENT, Guest);
+        let withdrawn = KnockWithdrawn { participant: ParticipantId(1), reason: WithdrawalReason::TakenOver };
+        assert_eq!(events[1..], [withdrawn.into()]);
+    }
+
+    #[test]
+    fn the_maximum_counts_those_who_are_in() {
+        let mut scene = Scene::ready(&[V::ParticipantsMax(2), V::Lobby(true)]);
+        scene.joins(1, DOCTOR, Host);
+        scene.knocks(2, SISTER);
+        scene.admits(2);
+        scene.joins(3, PATIENT, Guest);
+        scene.refuses(scene.enter(2), SessionRejection::SessionFull);
+        scene.refuses(scene.join(4, PersonId(4), Guest), SessionRejection::SessionFull);
+        scene.does(drop(3));
+        scene.refuses(scene.enter(2), SessionRejection::SessionFull);
+        scene.does(scene.leave(3));
+        scene.does(scene.enter(2));
+    }
+
+    #[test]
+    fn a_lock_keeps_out_who_is_new_and_neither_a_host_nor_who_is_in() {
+        let mut scene = Scene::ready(&[]);
+        scene.joins(1, PATIENT, Guest);
+        scene.does(drop(1));
+        scene.does(LockSession { now: scene.now });
+        scene.refuses(scene.join(2, SISTER, Guest), SessionRejection::SessionLocked);
+        scene.does(reconnect(&scene, 1));
+        scene.joins(3, PATIENT, Guest);
+        scene.joins(4, DOCTOR, Host);
+    }
+
+    #[test]
+    fn what_is_asked_of_who_is_not_in() {
+        let mut scene = Scene::consultation();
+        scene.knocks(1, PATIENT);
+        scene.refuses(drop(1), SessionRejection::ParticipantNotIn);
+        scene.refuses(reconnect(&scene, 1), SessionRejection::ParticipantNotIn);
+        scene.refuses(scene.leave(1), SessionRejection::ParticipantNotIn);
+        scene.refuses(scene.leave(2), SessionRejection::ParticipantNotFound);
+    }
+
+    #[test]
+    fn a_resume_secret_finds_its_participant_while_they_are_there() {
+        let mut scene = Scene::ready(&[]);
+        scene.joins(1, PATIENT, Guest);
+        let hash = scene.participant(1).resume_secret_sha256;
+        assert_eq!(scene.facts().participant_by_resume_secret(&hash).unwrap().participant, ParticipantId(1));
+        scene.does(scene.leave(1));
+        assert!(scene.facts().participant_by_resume_secret(&hash).is_none());
     }
 }

@@ -3,11 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    InvitationId, OrganizationId, ParticipantId, Private, RoomId, SessionId, SessionRole, UnitId,
-    UserId,
+    InvitationId, OrganizationId, ParticipantId, Private, RoomId, SessionId, SessionRole, UnitId, UserId,
     participant::{
-        AdmissionGround, Arrival, ConsentPurpose, KnockTimeoutReason, LeaveReason, MediaSource,
-        WithdrawalReason,
+        AdmissionGround, Arrival, ConsentPurpose, KnockTimeoutReason, LeaveReason, MediaSource, WithdrawalReason,
     },
     settings::{EffectiveSettings, Purpose, SettingValue},
 };
@@ -243,5 +241,69 @@ crate::events! {
         SessionInterrupted,
         SessionResumed,
         SessionEnded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Session, scene::*};
+    use super::*;
+    use crate::{golden, settings::DuplicateEntry};
+
+    #[test]
+    fn golden_files() {
+        let participant = ParticipantId(1);
+        let reason = Some(private(PATIENT, "a reason"));
+        let mut settings = Box::new(EffectiveSettings::default());
+        settings.set_in_session(SettingValue::DuplicateEntry(DuplicateEntry::Refuse));
+        let samples: Vec<SessionEvent> = vec![
+            SessionPrepared {
+                session: SESSION,
+                organization: OrganizationId(7),
+                unit: UnitId(8),
+                room: RoomId(9),
+                purpose: Purpose::Consultation,
+                settings,
+                opened_by: Opener::User(UserId(1)),
+                record: Some(private(PATIENT, "file 4711")),
+                continues: Some(SessionId(99)),
+            }
+            .into(),
+            SessionReady {}.into(),
+            ParticipantKnocked { arrival: Box::new(arrival(1, PATIENT, SessionRole::Participant)) }.into(),
+            ParticipantAdmitted { participant, ground: AdmissionGround::Host }.into(),
+            ParticipantDenied { participant, reason: reason.clone() }.into(),
+            KnockWithdrawn { participant, reason: WithdrawalReason::TakenOver }.into(),
+            KnockTimedOut { participant, reason: KnockTimeoutReason::Unanswered }.into(),
+            ParticipantJoined { participant, arrival: Some(Box::new(arrival(1, DOCTOR, SessionRole::Host))) }.into(),
+            ParticipantDropped { participant }.into(),
+            ParticipantReconnected { participant }.into(),
+            ParticipantLeft { participant, reason: LeaveReason::ConnectionLost }.into(),
+            ParticipantHeld { participant }.into(),
+            ParticipantReleased { participant }.into(),
+            ParticipantMoved { participant, to: SessionId(101) }.into(),
+            ParticipantRemoved { participant, ban: true, reason }.into(),
+            ParticipantMuted { participant, source: MediaSource::ScreenAudio }.into(),
+            ParticipantUnmuted { participant, source: MediaSource::Microphone }.into(),
+            ParticipantRoleChanged { participant, role: SessionRole::CoHost }.into(),
+            SessionLocked {}.into(),
+            SessionUnlocked {}.into(),
+            SessionExtended { minutes: 15 }.into(),
+            LimitWarned { minutes_left: 10 }.into(),
+            SettingChanged { value: SettingValue::Lobby(true) }.into(),
+            ConsentGiven {
+                participant,
+                purpose: ConsentPurpose::Recording,
+                text_version: "2026-03.1".to_owned(),
+                language: "de-CH".to_owned(),
+                given_by: ParticipantId(2),
+            }
+            .into(),
+            ConsentWithdrawn { participant, purpose: ConsentPurpose::Transcription }.into(),
+            SessionInterrupted {}.into(),
+            SessionResumed {}.into(),
+            SessionEnded { reason: EndReason::EndedByHost }.into(),
+        ];
+        golden::check::<Session>(&samples);
     }
 }

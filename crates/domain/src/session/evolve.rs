@@ -11,8 +11,7 @@ use crate::{
 };
 
 use super::{
-    KnockTimedOut, ParticipantLeft, SessionEvent, SessionFacts, SessionPrepared, SessionState,
-    SessionStatus as Status,
+    KnockTimedOut, ParticipantLeft, SessionEvent, SessionFacts, SessionPrepared, SessionState, SessionStatus as Status,
     state::{Finish, SettingChange, StatusChange},
 };
 
@@ -27,11 +26,7 @@ pub(super) fn evolve(state: SessionState, event: &SessionEvent, at: Timestamp) -
             if !belongs_to_the_end(event) {
                 facts.settle(moderated, at);
             }
-            if facts.finish.is_some() {
-                SessionState::Closed(facts)
-            } else {
-                SessionState::Live(facts)
-            }
+            if facts.finish.is_some() { SessionState::Closed(facts) } else { SessionState::Live(facts) }
         }
         // No decision leads here: nothing happens before a session is prepared or after it is closed.
         (state @ (SessionState::Absent | SessionState::Closed(_)), _) => state,
@@ -42,13 +37,8 @@ pub(super) fn evolve(state: SessionState, event: &SessionEvent, at: Timestamp) -
 fn belongs_to_the_end(event: &SessionEvent) -> bool {
     matches!(
         event,
-        SessionEvent::ParticipantLeft(ParticipantLeft {
-            reason: LeaveReason::SessionEnded,
-            ..
-        }) | SessionEvent::KnockTimedOut(KnockTimedOut {
-            reason: KnockTimeoutReason::SessionEnded,
-            ..
-        })
+        SessionEvent::ParticipantLeft(ParticipantLeft { reason: LeaveReason::SessionEnded, .. })
+            | SessionEvent::KnockTimedOut(KnockTimedOut { reason: KnockTimeoutReason::SessionEnded, .. })
     )
 }
 
@@ -66,10 +56,7 @@ impl SessionFacts {
             settings: (*prepared.settings).clone(),
             setting_changes: Vec::new(),
             status: Status::Preparing,
-            status_changes: vec![StatusChange {
-                at,
-                status: Status::Preparing,
-            }],
+            status_changes: vec![StatusChange { at, status: Status::Preparing }],
             participants: Vec::new(),
             locked_since: None,
             prepared_at: at,
@@ -99,44 +86,24 @@ impl SessionFacts {
             E::SessionReady(_) => self.ready_at = Some(at),
             E::ParticipantKnocked(e) => self.arrive(&e.arrival, State::Knocking, Step::Knocked, at),
             E::ParticipantAdmitted(e) => {
-                if let Some(person) = self.go(
-                    e.participant,
-                    State::Admitted,
-                    Step::Admitted { ground: e.ground },
-                    at,
-                ) {
+                if let Some(person) = self.go(e.participant, State::Admitted, Step::Admitted { ground: e.ground }, at) {
                     self.admitted.insert(person);
                     self.denied.remove(&person);
                 }
             }
             E::ParticipantDenied(e) => {
-                if let Some(person) = self.go(
-                    e.participant,
-                    State::Denied,
-                    Step::Denied {
-                        reason: e.reason.clone(),
-                    },
-                    at,
-                ) {
+                if let Some(person) =
+                    self.go(e.participant, State::Denied, Step::Denied { reason: e.reason.clone() }, at)
+                {
                     self.admitted.remove(&person);
                     self.denied.insert(person);
                 }
             }
             E::KnockWithdrawn(e) => {
-                self.go(
-                    e.participant,
-                    State::Withdrawn,
-                    Step::Withdrew { reason: e.reason },
-                    at,
-                );
+                self.go(e.participant, State::Withdrawn, Step::Withdrew { reason: e.reason }, at);
             }
             E::KnockTimedOut(e) => {
-                self.go(
-                    e.participant,
-                    State::TimedOut,
-                    Step::KnockTimedOut { reason: e.reason },
-                    at,
-                );
+                self.go(e.participant, State::TimedOut, Step::KnockTimedOut { reason: e.reason }, at);
             }
             E::ParticipantJoined(e) => self.join(e.participant, e.arrival.as_deref(), at),
             E::ParticipantDropped(e) => {
@@ -144,12 +111,7 @@ impl SessionFacts {
             }
             E::ParticipantReconnected(e) => self.reconnect(e.participant, at),
             E::ParticipantLeft(e) => {
-                self.go(
-                    e.participant,
-                    State::Left,
-                    Step::Left { reason: e.reason },
-                    at,
-                );
+                self.go(e.participant, State::Left, Step::Left { reason: e.reason }, at);
             }
             E::ParticipantHeld(e) => self.hold(e.participant, at),
             E::ParticipantReleased(e) => self.release(e.participant, at),
@@ -157,10 +119,7 @@ impl SessionFacts {
                 self.go(e.participant, State::Moved, Step::Moved { to: e.to }, at);
             }
             E::ParticipantRemoved(e) => {
-                let step = Step::Removed {
-                    ban: e.ban,
-                    reason: e.reason.clone(),
-                };
+                let step = Step::Removed { ban: e.ban, reason: e.reason.clone() };
                 if let Some(person) = self.go(e.participant, State::Removed, step, at) {
                     self.admitted.remove(&person);
                     if e.ban {
@@ -177,23 +136,13 @@ impl SessionFacts {
                 participant.note(Step::Unmuted { source: e.source }, at);
             }),
             E::ParticipantRoleChanged(e) => self.change(e.participant, |participant| {
-                participant.note(
-                    Step::RoleChanged {
-                        from: participant.role,
-                        to: e.role,
-                    },
-                    at,
-                );
+                participant.note(Step::RoleChanged { from: participant.role, to: e.role }, at);
                 participant.role = e.role;
             }),
             E::SessionLocked(_) => self.locked_since = Some(at),
             E::SessionUnlocked(_) => self.locked_since = None,
             E::SessionExtended(e) => {
-                let minutes = self
-                    .settings
-                    .values
-                    .duration_max_minutes
-                    .saturating_add(e.minutes);
+                let minutes = self.settings.values.duration_max_minutes.saturating_add(e.minutes);
                 self.set(SettingValue::DurationMaxMinutes(minutes), at);
             }
             E::LimitWarned(e) => {
@@ -218,22 +167,15 @@ impl SessionFacts {
             }
             E::SessionInterrupted(_) => self.interrupted_since = Some(at),
             E::SessionResumed(_) => self.interrupted_since = None,
-            E::SessionEnded(e) => {
-                self.finish = Some(Finish {
-                    at,
-                    reason: e.reason,
-                })
-            }
+            E::SessionEnded(e) => self.finish = Some(Finish { at, reason: e.reason }),
         }
     }
 
     /// Someone new. (An id that is known is no one new; no decision brings it twice.)
     fn arrive(&mut self, arrival: &Arrival, state: State, step: Step, at: Timestamp) {
         if self.participant(arrival.participant).is_none() {
-            self.redeemed_tokens
-                .insert(arrival.token, arrival.participant);
-            self.participants
-                .push(Participant::new(arrival, state, step, at));
+            self.redeemed_tokens.insert(arrival.token, arrival.participant);
+            self.participants.push(Participant::new(arrival, state, step, at));
             self.count(self.participants.len() - 1, 1);
         }
     }
@@ -249,10 +191,7 @@ impl SessionFacts {
             self.admitted.insert(person);
             self.first_joined_at.get_or_insert(at);
             // Where this entry takes over, the other one leaves in the same append: they are not two at once.
-            let entries = self
-                .present()
-                .filter(|participant| participant.person == person)
-                .count();
+            let entries = self.present().filter(|participant| participant.person == person).count();
             if entries == 1 || self.settings.values.duplicate_entry == DuplicateEntry::Allow {
                 self.present_peak = self.present_peak.max(self.present_count);
             }
@@ -260,24 +199,15 @@ impl SessionFacts {
     }
 
     fn reconnect(&mut self, id: ParticipantId, at: Timestamp) {
-        let held = self
-            .participant(id)
-            .is_some_and(|participant| participant.held);
-        self.go(
-            id,
-            if held { State::OnHold } else { State::Joined },
-            Step::Reconnected,
-            at,
-        );
+        let held = self.participant(id).is_some_and(|participant| participant.held);
+        self.go(id, if held { State::OnHold } else { State::Joined }, Step::Reconnected, at);
     }
 
     /// Who is reconnecting stays so, and comes back on hold.
     fn hold(&mut self, id: ParticipantId, at: Timestamp) {
         self.with(id, |participant| participant.held = true);
         match self.participant(id).map(|participant| participant.state) {
-            Some(State::Reconnecting) => {
-                self.with(id, |participant| participant.note(Step::Held, at))
-            }
+            Some(State::Reconnecting) => self.with(id, |participant| participant.note(Step::Held, at)),
             Some(_) | None => {
                 self.go(id, State::OnHold, Step::Held, at);
             }
@@ -287,9 +217,7 @@ impl SessionFacts {
     fn release(&mut self, id: ParticipantId, at: Timestamp) {
         self.with(id, |participant| participant.held = false);
         match self.participant(id).map(|participant| participant.state) {
-            Some(State::Reconnecting) => {
-                self.with(id, |participant| participant.note(Step::Released, at))
-            }
+            Some(State::Reconnecting) => self.with(id, |participant| participant.note(Step::Released, at)),
             Some(_) | None => {
                 self.go(id, State::Joined, Step::Released, at);
             }
@@ -305,16 +233,8 @@ impl SessionFacts {
     }
 
     /// Moves a participant to a state that may follow theirs, and says whose presence it is.
-    fn go(
-        &mut self,
-        id: ParticipantId,
-        next: State,
-        step: Step,
-        at: Timestamp,
-    ) -> Option<PersonId> {
-        let participant = self
-            .participant(id)
-            .filter(|participant| participant.state.may_become(next))?;
+    fn go(&mut self, id: ParticipantId, next: State, step: Step, at: Timestamp) -> Option<PersonId> {
+        let participant = self.participant(id).filter(|participant| participant.state.may_become(next))?;
         let person = participant.person;
         self.change(id, |participant| {
             participant.state = next;
@@ -325,22 +245,14 @@ impl SessionFacts {
     }
 
     fn with(&mut self, id: ParticipantId, change: impl FnOnce(&mut Participant)) {
-        if let Some(participant) = self
-            .participants
-            .iter_mut()
-            .find(|participant| participant.participant == id)
-        {
+        if let Some(participant) = self.participants.iter_mut().find(|participant| participant.participant == id) {
             change(participant);
         }
     }
 
     /// As `with`, for what the counts depend on: state and role.
     fn change(&mut self, id: ParticipantId, change: impl FnOnce(&mut Participant)) {
-        if let Some(index) = self
-            .participants
-            .iter()
-            .position(|participant| participant.participant == id)
-        {
+        if let Some(index) = self.participants.iter().position(|participant| participant.participant == id) {
             self.count(index, -1);
             change(&mut self.participants[index]);
             self.count(index, 1);
@@ -400,22 +312,14 @@ impl SessionFacts {
             Status::InProgress if self.interrupted_since.is_some() => Some(Status::Interrupted),
             Status::InProgress if self.awaits_host() => Some(Status::Waiting),
             Status::Interrupted if self.interrupted_since.is_none() => Some(Status::InProgress),
-            Status::Ready
-            | Status::Waiting
-            | Status::InProgress
-            | Status::Interrupted
-            | Status::Closed => None,
+            Status::Ready | Status::Waiting | Status::InProgress | Status::Interrupted | Status::Closed => None,
         }
     }
 }
 
 /// Withdraws the standing consents that are meant: a new consent replaces the one before it.
 fn withdraw(participant: &mut Participant, meant: impl Fn(&Consent) -> bool, at: Timestamp) {
-    for consent in participant
-        .consents
-        .iter_mut()
-        .filter(|consent| consent.stands() && meant(consent))
-    {
+    for consent in participant.consents.iter_mut().filter(|consent| consent.stands() && meant(consent)) {
         consent.withdrawn_at = Some(at);
     }
 }

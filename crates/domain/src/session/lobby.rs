@@ -3,27 +3,21 @@
 use crate::{
     ParticipantId, PersonId, Private, deadline,
     participant::{
-        AdmissionGround, Arrival, KnockTimeoutReason, Participant, ParticipantState as State,
-        WithdrawalReason,
+        AdmissionGround, Arrival, KnockTimeoutReason, Participant, ParticipantState as State, WithdrawalReason,
     },
     settings::DuplicateEntry,
 };
 
 use super::{
-    ARRIVALS_MAX, AdmitParticipant, Decision, DenyParticipant, KNOCKS_WAITING_MAX, Knock,
-    KnockTimedOut, KnockWithdrawn, NOTHING, ParticipantAdmitted, ParticipantDenied,
-    ParticipantKnocked, SessionEvent, SessionFacts, SessionRejection, SessionStatus, TimeOutKnock,
-    WithdrawKnock, life::reached,
+    ARRIVALS_MAX, AdmitParticipant, Decision, DenyParticipant, KNOCKS_WAITING_MAX, Knock, KnockTimedOut,
+    KnockWithdrawn, NOTHING, ParticipantAdmitted, ParticipantDenied, ParticipantKnocked, SessionEvent, SessionFacts,
+    SessionRejection, SessionStatus, TimeOutKnock, WithdrawKnock, life::reached,
 };
 
 pub(super) fn knock(session: &SessionFacts, command: &Knock) -> Decision {
     let arrival = &command.arrival;
     if let Some(known) = redeemed_by(session, arrival)? {
-        return if known.state.is_final() {
-            Err(SessionRejection::TokenAlreadyRedeemed)
-        } else {
-            NOTHING
-        };
+        return if known.state.is_final() { Err(SessionRejection::TokenAlreadyRedeemed) } else { NOTHING };
     }
     may_arrive(session, arrival)?;
     refuse_duplicate(session, arrival.person, arrival.participant)?;
@@ -32,21 +26,10 @@ pub(super) fn knock(session: &SessionFacts, command: &Knock) -> Decision {
     if ground.is_none() && session.waiting_count - taken_over.len() as u32 >= KNOCKS_WAITING_MAX {
         return Err(SessionRejection::LobbyFull);
     }
-    let mut events = vec![
-        ParticipantKnocked {
-            arrival: Box::new(arrival.clone()),
-        }
-        .into(),
-    ];
+    let mut events = vec![ParticipantKnocked { arrival: Box::new(arrival.clone()) }.into()];
     events.extend(taken_over);
     if let Some(ground) = ground {
-        events.push(
-            ParticipantAdmitted {
-                participant: arrival.participant,
-                ground,
-            }
-            .into(),
-        );
+        events.push(ParticipantAdmitted { participant: arrival.participant, ground }.into());
     }
     Ok(events)
 }
@@ -56,21 +39,12 @@ pub(super) fn withdraw_knock(session: &SessionFacts, command: &WithdrawKnock) ->
     match participant.state {
         State::Knocking | State::Admitted => {
             let reason = WithdrawalReason::Withdrawn;
-            Ok(vec![
-                KnockWithdrawn {
-                    participant: command.participant,
-                    reason,
-                }
-                .into(),
-            ])
+            Ok(vec![KnockWithdrawn { participant: command.participant, reason }.into()])
         }
         State::Withdrawn | State::TimedOut | State::Denied => NOTHING,
-        State::Joined
-        | State::Reconnecting
-        | State::OnHold
-        | State::Moved
-        | State::Left
-        | State::Removed => Err(SessionRejection::ParticipantNotKnocking),
+        State::Joined | State::Reconnecting | State::OnHold | State::Moved | State::Left | State::Removed => {
+            Err(SessionRejection::ParticipantNotKnocking)
+        }
     }
 }
 
@@ -79,12 +53,9 @@ pub(super) fn admit_participant(session: &SessionFacts, command: &AdmitParticipa
     match participant.state {
         State::Knocking => Ok(vec![admitted_by_host(participant)]),
         State::Admitted | State::Joined | State::Reconnecting | State::OnHold => NOTHING,
-        State::Denied
-        | State::Withdrawn
-        | State::TimedOut
-        | State::Moved
-        | State::Left
-        | State::Removed => Err(SessionRejection::ParticipantNotKnocking),
+        State::Denied | State::Withdrawn | State::TimedOut | State::Moved | State::Left | State::Removed => {
+            Err(SessionRejection::ParticipantNotKnocking)
+        }
     }
 }
 
@@ -98,11 +69,8 @@ pub(super) fn deny_participant(session: &SessionFacts, command: &DenyParticipant
     own_reason(participant, command.reason.as_ref())?;
     match participant.state {
         State::Knocking | State::Admitted => {
-            let waiting =
-                of_person(session, participant.person).filter(|other| other.state.is_waiting());
-            Ok(waiting
-                .map(|other| denied(other, command.reason.clone()))
-                .collect())
+            let waiting = of_person(session, participant.person).filter(|other| other.state.is_waiting());
+            Ok(waiting.map(|other| denied(other, command.reason.clone())).collect())
         }
         State::Denied => NOTHING,
         State::Withdrawn
@@ -132,32 +100,15 @@ pub(super) fn time_out_knock(session: &SessionFacts, command: &TimeOutKnock) -> 
         | State::Removed => return NOTHING,
     };
     reached(deadline::knock_times_out_at(participant), command.now)?;
-    Ok(vec![
-        KnockTimedOut {
-            participant: command.participant,
-            reason,
-        }
-        .into(),
-    ])
+    Ok(vec![KnockTimedOut { participant: command.participant, reason }.into()])
 }
 
-pub(super) fn get(
-    session: &SessionFacts,
-    id: ParticipantId,
-) -> Result<&Participant, SessionRejection> {
-    session
-        .participant(id)
-        .ok_or(SessionRejection::ParticipantNotFound)
+pub(super) fn get(session: &SessionFacts, id: ParticipantId) -> Result<&Participant, SessionRejection> {
+    session.participant(id).ok_or(SessionRejection::ParticipantNotFound)
 }
 
-pub(super) fn of_person(
-    session: &SessionFacts,
-    person: PersonId,
-) -> impl Iterator<Item = &Participant> {
-    session
-        .participants
-        .iter()
-        .filter(move |participant| participant.person == person)
+pub(super) fn of_person(session: &SessionFacts, person: PersonId) -> impl Iterator<Item = &Participant> {
+    session.participants.iter().filter(move |participant| participant.person == person)
 }
 
 /// The participant who redeemed this arrival's token, if it was this very arrival: then the request is a repeated one.
@@ -165,10 +116,7 @@ pub(super) fn redeemed_by<'a>(
     session: &'a SessionFacts,
     arrival: &Arrival,
 ) -> Result<Option<&'a Participant>, SessionRejection> {
-    match (
-        session.redeemed_tokens.get(&arrival.token),
-        session.participant(arrival.participant),
-    ) {
+    match (session.redeemed_tokens.get(&arrival.token), session.participant(arrival.participant)) {
         (Some(by), Some(known)) if *by == known.participant => Ok(Some(known)),
         (Some(_), _) => Err(SessionRejection::TokenAlreadyRedeemed),
         (None, Some(_)) => Err(SessionRejection::ParticipantAlreadyExists),
@@ -177,10 +125,7 @@ pub(super) fn redeemed_by<'a>(
 }
 
 /// What holds for a knock and for a direct join alike.
-pub(super) fn may_arrive(
-    session: &SessionFacts,
-    arrival: &Arrival,
-) -> Result<(), SessionRejection> {
+pub(super) fn may_arrive(session: &SessionFacts, arrival: &Arrival) -> Result<(), SessionRejection> {
     if let Some(field) = arrival.foreign_field() {
         return Err(SessionRejection::PrivateOfAnother { field });
     }
@@ -201,11 +146,7 @@ pub(super) fn may_arrive(
 }
 
 /// By what right someone needs no host's answer; none when they have to wait for one. `lobby` is what the grant says.
-pub(super) fn admission_ground(
-    session: &SessionFacts,
-    person: PersonId,
-    lobby: bool,
-) -> Option<AdmissionGround> {
+pub(super) fn admission_ground(session: &SessionFacts, person: PersonId, lobby: bool) -> Option<AdmissionGround> {
     if session.admitted.contains(&person) {
         Some(AdmissionGround::Earlier)
     } else if session.denied.contains(&person) || (lobby && session.settings.values.lobby) {
@@ -221,10 +162,8 @@ pub(super) fn refuse_duplicate(
     person: PersonId,
     entry: ParticipantId,
 ) -> Result<(), SessionRejection> {
-    let mut others = of_person(session, person)
-        .filter(|other| other.participant != entry && !other.state.is_final());
-    if session.settings.values.duplicate_entry == DuplicateEntry::Refuse && others.next().is_some()
-    {
+    let mut others = of_person(session, person).filter(|other| other.participant != entry && !other.state.is_final());
+    if session.settings.values.duplicate_entry == DuplicateEntry::Refuse && others.next().is_some() {
         return Err(SessionRejection::PersonAlreadyIn);
     }
     Ok(())
@@ -239,25 +178,13 @@ pub(super) fn withdrawn_by_takeover(
     if session.settings.values.duplicate_entry != DuplicateEntry::TakeOver {
         return Vec::new();
     }
-    let waiting = of_person(session, person)
-        .filter(|other| other.participant != entry && other.state.is_waiting());
+    let waiting = of_person(session, person).filter(|other| other.participant != entry && other.state.is_waiting());
     let reason = WithdrawalReason::TakenOver;
-    waiting
-        .map(|other| {
-            KnockWithdrawn {
-                participant: other.participant,
-                reason,
-            }
-            .into()
-        })
-        .collect()
+    waiting.map(|other| KnockWithdrawn { participant: other.participant, reason }.into()).collect()
 }
 
 /// A reason in free text is about the person and theirs: erasing them erases it.
-pub(super) fn own_reason(
-    participant: &Participant,
-    reason: Option<&Private>,
-) -> Result<(), SessionRejection> {
+pub(super) fn own_reason(participant: &Participant, reason: Option<&Private>) -> Result<(), SessionRejection> {
     if reason.is_some_and(|reason| reason.person != participant.person) {
         return Err(SessionRejection::PrivateOfAnother { field: "reason" });
     }
@@ -265,17 +192,215 @@ pub(super) fn own_reason(
 }
 
 pub(super) fn denied(participant: &Participant, reason: Option<Private>) -> SessionEvent {
-    ParticipantDenied {
-        participant: participant.participant,
-        reason,
-    }
-    .into()
+    ParticipantDenied { participant: participant.participant, reason }.into()
 }
 
 fn admitted_by_host(participant: &Participant) -> SessionEvent {
-    ParticipantAdmitted {
-        participant: participant.participant,
-        ground: AdmissionGround::Host,
+    ParticipantAdmitted { participant: participant.participant, ground: AdmissionGround::Host }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{scene::*, *};
+    use super::*;
+    use crate::{
+        SessionRole::{Host, Participant as Guest},
+        TokenId,
+        participant::ParticipantStep,
+        settings::SettingValue as V,
+    };
+
+    fn deny(n: u128) -> DenyParticipant {
+        DenyParticipant { participant: ParticipantId(n), reason: None, now: crate::Timestamp(0) }
     }
-    .into()
+
+    #[test]
+    fn a_knock_opens_nothing_and_makes_the_session_wait() {
+        let mut scene = Scene::ready(&[V::Lobby(true)]);
+        assert_eq!(kinds(&scene.knocks(1, PATIENT)), ["ParticipantKnocked"]);
+        let facts = scene.facts();
+        assert_eq!((facts.status, facts.waiting_count, facts.present_count), (SessionStatus::Waiting, 1, 0));
+        assert_eq!((facts.first_joined_at, facts.started_at), (None, None));
+    }
+
+    #[test]
+    fn knocking_is_admitted_is_in() {
+        let mut scene = Scene::consultation();
+        scene.joins(1, DOCTOR, Host);
+        scene.knocks(2, PATIENT);
+        scene.refuses(scene.enter(2), SessionRejection::ParticipantNotAdmitted);
+        scene.after(5).admits(2);
+        scene.adds_nothing(AdmitParticipant { participant: ParticipantId(2), now: scene.now });
+        scene.after(5);
+        scene.does(scene.enter(2));
+        scene.adds_nothing(scene.enter(2));
+        let steps: Vec<_> = scene.participant(2).timeline.iter().map(|moment| moment.step.clone()).collect();
+        let admitted = ParticipantStep::Admitted { ground: AdmissionGround::Host };
+        assert_eq!(steps, [ParticipantStep::Knocked, admitted, ParticipantStep::Joined]);
+    }
+
+    #[test]
+    fn an_admission_lasts_for_the_session() {
+        let mut scene = Scene::consultation();
+        scene.joins(1, DOCTOR, Host);
+        scene.knocks(2, PATIENT);
+        scene.admits(2);
+        scene.does(scene.enter(2));
+        scene.does(scene.leave(2));
+        let events = scene.knocks(3, PATIENT);
+        let admitted = ParticipantAdmitted { participant: ParticipantId(3), ground: AdmissionGround::Earlier };
+        assert_eq!(events[1], admitted.into());
+        let direct = Entry::Token { arrival: Box::new(arrival(4, PATIENT, Guest)), lobby: true };
+        assert_eq!(
+            kinds(&scene.does(JoinSession { entry: direct, now: scene.now })),
+            ["ParticipantJoined", "KnockWithdrawn"]
+        );
+    }
+
+    #[test]
+    fn who_needs_no_lobby_is_admitted_at_once() {
+        let mut scene = Scene::ready(&[V::Lobby(false)]);
+        let admitted = ParticipantAdmitted { participant: ParticipantId(1), ground: AdmissionGround::NoLobby };
+        assert_eq!(scene.knocks(1, PATIENT)[1], admitted.into());
+    }
+
+    #[test]
+    fn the_lobby_can_not_be_walked_past() {
+        let scene = Scene::consultation();
+        let entry = Entry::Token { arrival: Box::new(arrival(1, PATIENT, Guest)), lobby: true };
+        scene.refuses(JoinSession { entry, now: scene.now }, SessionRejection::KnockNeeded);
+    }
+
+    #[test]
+    fn who_is_denied_comes_in_only_by_a_new_admission() {
+        let mut scene = Scene::consultation();
+        scene.joins(1, DOCTOR, Host);
+        scene.knocks(2, PATIENT);
+        let reason = Some(private(PATIENT, "not today"));
+        let foreign = DenyParticipant { reason: Some(private(DOCTOR, "not today")), ..deny(2) };
+        scene.refuses(foreign, SessionRejection::PrivateOfAnother { field: "reason" });
+        scene.does(DenyParticipant { reason: reason.clone(), ..deny(2) });
+        scene.adds_nothing(deny(2));
+        assert_eq!(scene.participant(2).timeline[1].step, ParticipantStep::Denied { reason });
+        scene.refuses(scene.enter(2), SessionRejection::PersonDenied);
+        scene.refuses(scene.join(3, PATIENT, Guest), SessionRejection::PersonDenied);
+        scene.refuses(
+            AdmitParticipant { participant: ParticipantId(2), now: scene.now },
+            SessionRejection::ParticipantNotKnocking,
+        );
+        scene.knocks(4, PATIENT);
+        scene.refuses(scene.enter(4), SessionRejection::ParticipantNotAdmitted);
+        scene.admits(4);
+        scene.does(scene.enter(4));
+    }
+
+    #[test]
+    fn all_are_admitted() {
+        let mut scene = Scene::consultation();
+        for n in 1..=3 {
+            scene.knocks(n, PersonId(n));
+        }
+        scene.does(deny(2));
+        assert_eq!(kinds(&scene.does(AdmitAll { now: scene.now })), ["ParticipantAdmitted"; 2]);
+        scene.adds_nothing(AdmitAll { now: scene.now });
+    }
+
+    #[test]
+    fn a_knock_is_withdrawn() {
+        let mut scene = Scene::consultation();
+        scene.knocks(1, PATIENT);
+        let withdraw = WithdrawKnock { participant: ParticipantId(1), now: scene.now };
+        scene.does(withdraw.clone());
+        scene.adds_nothing(withdraw);
+        assert_eq!(scene.stands(1), State::Withdrawn);
+        scene.refuses(scene.knock(1, PATIENT), SessionRejection::TokenAlreadyRedeemed);
+        scene.joins(2, DOCTOR, Host);
+        let joined = WithdrawKnock { participant: ParticipantId(2), now: scene.now };
+        scene.refuses(joined, SessionRejection::ParticipantNotKnocking);
+    }
+
+    #[test]
+    fn an_unanswered_knock_times_out() {
+        let mut scene = Scene::consultation();
+        scene.knocks(1, PATIENT);
+        let time_out = |scene: &Scene| TimeOutKnock { participant: ParticipantId(1), now: scene.now };
+        scene.refuses(time_out(&scene), SessionRejection::DeadlineNotReached);
+        scene.after(deadline::KNOCK_SECONDS_MAX);
+        let reason = KnockTimeoutReason::Unanswered;
+        assert_eq!(scene.does(time_out(&scene)), [KnockTimedOut { participant: ParticipantId(1), reason }.into()]);
+        scene.adds_nothing(time_out(&scene));
+    }
+
+    #[test]
+    fn an_unused_admission_times_out_and_still_lasts() {
+        let mut scene = Scene::consultation();
+        scene.knocks(1, PATIENT);
+        scene.admits(1);
+        scene.after(deadline::ADMISSION_SECONDS_MAX);
+        scene.does(TimeOutKnock { participant: ParticipantId(1), now: scene.now });
+        assert_eq!(scene.stands(1), State::TimedOut);
+        scene.joins(2, PATIENT, Guest);
+    }
+
+    #[test]
+    fn a_token_is_redeemed_once() {
+        let mut scene = Scene::consultation();
+        scene.knocks(1, PATIENT);
+        scene.adds_nothing(scene.knock(1, PATIENT));
+        let mut second = scene.knock(2, PATIENT);
+        second.arrival.token = TokenId(1);
+        scene.refuses(second, SessionRejection::TokenAlreadyRedeemed);
+        let mut same_id = scene.knock(1, PATIENT);
+        same_id.arrival.token = TokenId(2);
+        scene.refuses(same_id, SessionRejection::ParticipantAlreadyExists);
+    }
+
+    #[test]
+    fn a_second_knock_takes_over_or_is_refused_or_waits_too() {
+        let mut scene = Scene::ready(&[V::Lobby(true)]);
+        scene.knocks(1, PATIENT);
+        assert_eq!(kinds(&scene.knocks(2, PATIENT)), ["ParticipantKnocked", "KnockWithdrawn"]);
+        assert_eq!((scene.stands(1), scene.stands(2)), (State::Withdrawn, State::Knocking));
+
+        let mut scene = Scene::ready(&[V::Lobby(true), V::DuplicateEntry(DuplicateEntry::Refuse)]);
+        scene.knocks(1, PATIENT);
+        scene.refuses(scene.knock(2, PATIENT), SessionRejection::PersonAlreadyIn);
+
+        let mut scene = Scene::ready(&[V::Lobby(true), V::DuplicateEntry(DuplicateEntry::Allow)]);
+        scene.knocks(1, PATIENT);
+        scene.knocks(2, PATIENT);
+        assert_eq!(scene.facts().waiting_count, 2);
+        assert_eq!(kinds(&scene.does(deny(1))), ["ParticipantDenied"; 2], "the person is denied");
+    }
+
+    #[test]
+    fn a_full_lobby_says_so() {
+        let mut scene = Scene::consultation();
+        for n in 1..=u128::from(KNOCKS_WAITING_MAX) {
+            scene.knocks(n, PersonId(n));
+        }
+        scene.refuses(scene.knock(999, PersonId(999)), SessionRejection::LobbyFull);
+        assert_eq!(kinds(&scene.knocks(998, PersonId(1))), ["ParticipantKnocked", "KnockWithdrawn"]);
+    }
+
+    #[test]
+    fn private_values_are_the_person_s_own() {
+        let scene = Scene::consultation();
+        let mut knock = scene.knock(1, PATIENT);
+        knock.arrival.device = Some(private(DOCTOR, "a tablet"));
+        scene.refuses(knock, SessionRejection::PrivateOfAnother { field: "device" });
+    }
+
+    #[test]
+    fn nobody_new_knocks_at_a_locked_session() {
+        let mut scene = Scene::consultation();
+        scene.knocks(1, PATIENT);
+        scene.does(LockSession { now: scene.now });
+        scene.refuses(scene.knock(2, SISTER), SessionRejection::SessionLocked);
+        scene.admits(1);
+        scene.does(scene.enter(1));
+        scene.joins(3, DOCTOR, Host);
+        scene.does(UnlockSession { now: scene.now });
+        scene.knocks(2, SISTER);
+    }
 }

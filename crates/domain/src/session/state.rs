@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    OrganizationId, ParticipantId, PersonId, Private, RoomId, SessionId, Timestamp, TokenId,
-    UnitId,
+    OrganizationId, ParticipantId, PersonId, Private, RoomId, SessionId, Timestamp, TokenId, UnitId,
     chat::ChatStanding,
     participant::{Participant, ParticipantState},
     settings::{EffectiveSettings, Purpose, SettingValue, WhenHostLeaves},
@@ -75,14 +74,8 @@ pub enum SessionStatus {
 }
 
 impl SessionStatus {
-    pub const ALL: [Self; 6] = [
-        Self::Preparing,
-        Self::Ready,
-        Self::Waiting,
-        Self::InProgress,
-        Self::Interrupted,
-        Self::Closed,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Preparing, Self::Ready, Self::Waiting, Self::InProgress, Self::Interrupted, Self::Closed];
 
     /// The arrows of product.md, section 4.
     pub const fn may_become(self, next: Self) -> bool {
@@ -176,40 +169,28 @@ pub struct SessionFacts {
 
 impl SessionFacts {
     pub fn participant(&self, id: ParticipantId) -> Option<&Participant> {
-        self.participants
-            .iter()
-            .find(|participant| participant.participant == id)
+        self.participants.iter().find(|participant| participant.participant == id)
     }
 
     /// The participant whose resume secret has this hash, if they are at the door or in.
     pub fn participant_by_resume_secret(&self, hash: &SecretHash) -> Option<&Participant> {
-        let known = self
-            .participants
-            .iter()
-            .find(|participant| participant.resume_secret_sha256 == *hash);
+        let known = self.participants.iter().find(|participant| participant.resume_secret_sha256 == *hash);
         known.filter(|participant| !participant.state.is_final())
     }
 
     /// Everyone who is in, in the order they came.
     pub fn present(&self) -> impl Iterator<Item = &Participant> {
-        self.participants
-            .iter()
-            .filter(|participant| participant.state.is_in())
+        self.participants.iter().filter(|participant| participant.state.is_in())
     }
 
     /// Everyone who is knocking, in the order they came.
     pub fn knocking(&self) -> impl Iterator<Item = &Participant> {
-        self.participants
-            .iter()
-            .filter(|participant| participant.state == ParticipantState::Knocking)
+        self.participants.iter().filter(|participant| participant.state == ParticipantState::Knocking)
     }
 
     /// How many participants there were in all: those who came in at least once.
     pub fn joined_count(&self) -> usize {
-        self.participants
-            .iter()
-            .filter(|participant| participant.joined_at().is_some())
-            .count()
+        self.participants.iter().filter(|participant| participant.joined_at().is_some()).count()
     }
 
     /// Whether nobody new may come in.
@@ -225,8 +206,7 @@ impl SessionFacts {
     /// When the maximum duration will be over, if it is counting.
     pub fn duration_ends_at(&self) -> Option<Timestamp> {
         let seconds = u64::from(self.settings.values.duration_max_minutes) * 60;
-        self.duration_counts_from()
-            .map(|from| from.plus_seconds(seconds))
+        self.duration_counts_from().map(|from| from.plus_seconds(seconds))
     }
 
     /// Whether those who are in wait for a host.
@@ -236,10 +216,7 @@ impl SessionFacts {
         }
         match self.started_at {
             None => self.settings.values.wait_for_host,
-            Some(_) => {
-                self.host_away_since.is_some()
-                    && self.settings.values.when_host_leaves == WhenHostLeaves::Hold
-            }
+            Some(_) => self.host_away_since.is_some() && self.settings.values.when_host_leaves == WhenHostLeaves::Hold,
         }
     }
 }
