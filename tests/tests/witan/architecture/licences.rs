@@ -30,7 +30,7 @@ fn every_dependency_has_an_allowed_licence() {
             Some(_) => {}
         }
     }
-    expect_none("Only permissive licences (the list is in tests/src/architecture/licences.rs):", &complaints);
+    expect_none("Only permissive licences (the list is in tests/tests/witan/architecture/licences.rs):", &complaints);
 }
 
 /// Whether the SPDX expression can be satisfied with allowed licences only (SPDX 2.3, annex D: AND binds tighter than

@@ -1,0 +1,8 @@
+//! The integration tests of witan, one module per use case, in one binary: a test binary links everything, and linking is
+//! what costs.
+//!
+//! They start the real `witan` binary and talk to it as the world does: over HTTP and WebSockets. The library of this
+//! package gives them a server, and people with names, so that a test reads as sentences.
+
+mod architecture;
+mod serving;
