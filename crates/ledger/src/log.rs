@@ -76,11 +76,16 @@ impl MerkleLog {
     /// # Errors
     /// [`LedgerError::Damaged`] when the files don't hold what the head says.
     pub fn open(folder: &Path) -> Result<Self, LedgerError> {
-        make_folder(folder)?;
+        let new = !folder.join(FILES[2]).exists();
+        if new {
+            make_folder(folder)?;
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let opened = open_files(folder, &options)?;
-        sync_folder(folder)?;
+        if new {
+            sync_folder(folder)?;
+        }
         let Opened { reader, edge, head_file, head, slot } = opened;
         let cut = |file: &File, name, bytes| file.set_len(bytes).map_err(failed("cut", &folder.join(name)));
         cut(&reader.0.hashes, FILES[0], proof::stored_nodes(head.size) * HASH_BYTES)?;

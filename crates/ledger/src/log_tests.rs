@@ -119,6 +119,8 @@ fn what_was_not_flushed_is_fed_again() {
 fn a_rebuild_gives_the_same_roots() {
     let (folder, log) = filled(33);
     drop(log);
+    fs::write(folder.path().join("hashes"), "damaged").unwrap();
+    assert!(MerkleLog::open(folder.path()).is_err_and(|error| error.needs_rebuild()));
     let mut log = MerkleLog::open_empty(folder.path()).unwrap();
     assert_eq!(log.size(), 0);
     log.append(events(0, 33)).unwrap();
@@ -168,7 +170,6 @@ fn right_or_refused(folder: &Path, what: &str) -> bool {
         Ok(log) => log,
         Err(error) => {
             assert!(error.needs_rebuild(), "{what}: {error}");
-            MerkleLog::open_empty(folder).unwrap().append(events(0, 3)).unwrap();
             return false;
         }
     };

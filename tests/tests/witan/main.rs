@@ -5,4 +5,5 @@
 //! package gives them a server, and people with names, so that a test reads as sentences.
 
 mod architecture;
+mod merkle_oracle;
 mod serving;
