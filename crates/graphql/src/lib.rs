@@ -1,1 +1,26 @@
-//! witan-graphql
+//! GraphQL over HTTP and WebSocket: the transport, and the schema that it serves.
+
+pub mod authenticate;
+pub mod documents;
+pub mod http;
+pub mod limits;
+mod nulls;
+pub mod response;
+pub mod scan;
+pub mod websocket;
+
+#[cfg(test)]
+mod http_tests;
+#[cfg(test)]
+mod scan_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod websocket_tests;
+
+pub use crate::{
+    authenticate::{Authenticate, Authenticated, Refusal},
+    http::{Figures, Options, router},
+    limits::Limits,
+    response::{Fault, Subscriber, fault, refusal},
+};

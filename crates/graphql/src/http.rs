@@ -1,0 +1,569 @@
+//! GraphQL over HTTP (graphql.github.io/graphql-over-http, edition of September 2026) at `/graphql`.
+//!
+//! The order matters: method, media types, who calls, and only then the body; the document is scanned before it is parsed.
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_graphql::{
+    Executor, Request as GraphqlRequest, Response as GraphqlResponse, ServerError, Variables,
+    parser::types::OperationType,
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::{FromRequestParts, State, WebSocketUpgrade},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode,
+    header::{
+        ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE,
+        WWW_AUTHENTICATE,
+    },
+    request::Parts,
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::{Deserialize, de::IgnoredAny};
+use tokio::sync::watch;
+use witan_domain::CorrelationId;
+
+use crate::{
+    authenticate::{Authenticate, Authenticated, Refusal, find_credential},
+    documents::{Document, Documents},
+    limits::Limits,
+    nulls::Types,
+    response::{
+        Fault, INTERNAL, INTERNAL_MESSAGE, Payload, Subscriber, is_request_error, log_fault, request_error, settle,
+        unusable_error,
+    },
+    scan::scan_json,
+    websocket,
+};
+
+/// What the transport counts, for metrics.
+pub struct Figures {
+    /// HTTP requests, WebSocket upgrades included.
+    pub requests: AtomicU64,
+    /// Operations begun on WebSockets.
+    pub operations: AtomicU64,
+    /// Documents and messages refused by a limit.
+    pub refused: AtomicU64,
+    /// Callers refused before their request was read.
+    pub unauthenticated: AtomicU64,
+    /// Connections closed because nobody read.
+    pub let_go: AtomicU64,
+    /// Operations (subscriptions, above all) that run now on WebSockets.
+    pub subscriptions: AtomicU64,
+    pub(crate) connections: watch::Sender<usize>,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            requests: AtomicU64::new(0),
+            operations: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            unauthenticated: AtomicU64::new(0),
+            let_go: AtomicU64::new(0),
+            subscriptions: AtomicU64::new(0),
+            connections: watch::channel(0).0,
+        }
+    }
+}
+
+impl Figures {
+    /// WebSocket connections that are open now.
+    pub fn connections(&self) -> usize {
+        *self.connections.borrow()
+    }
+
+    /// Waits until no WebSocket connection is open: after a shutdown was told, before the process ends.
+    pub async fn all_closed(&self) {
+        // The sender lives as long as `self`, so the wait can't fail.
+        let _ = self.connections.subscribe().wait_for(|open| *open == 0).await;
+    }
+}
+
+/// The limits, and where figures are counted.
+#[derive(Clone, Default)]
+pub struct Options {
+    pub limits: Limits,
+    pub figures: Arc<Figures>,
+}
+
+/// All that a request needs.
+pub(crate) struct Endpoint<E, A: Authenticate> {
+    pub(crate) executor: E,
+    pub(crate) authenticate: A,
+    pub(crate) documents: Documents,
+    pub(crate) limits: Limits,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) shutdown: watch::Receiver<bool>,
+    pub(crate) by_credential: std::sync::Mutex<HashMap<u128, usize>>,
+}
+
+/// `/graphql` over HTTP and WebSocket, and nothing else.
+///
+/// `schema` is an `async_graphql::Schema`. Its resolvers find in their context `A::Caller`, `CorrelationId` and
+/// [`Subscriber`]. When `shutdown` becomes true, subscriptions are told where to resume and connections are closed. A
+/// `CorrelationId` among the request's extensions becomes the request's id.
+pub fn router<E: Executor, A: Authenticate>(
+    schema: E,
+    authenticate: A,
+    options: Options,
+    shutdown: watch::Receiver<bool>,
+) -> Router {
+    let endpoint = Endpoint {
+        documents: Documents::of_types(options.limits.clone(), Types::of_schema(&schema)),
+        executor: schema,
+        authenticate,
+        limits: options.limits,
+        figures: options.figures,
+        shutdown,
+        by_credential: std::sync::Mutex::default(),
+    };
+    Router::new().route("/graphql", any(handle::<E, A>)).with_state(Arc::new(endpoint))
+}
+
+async fn handle<E: Executor, A: Authenticate>(
+    State(endpoint): State<Arc<Endpoint<E, A>>>,
+    request: Request<Body>,
+) -> Response {
+    endpoint.figures.requests.fetch_add(1, Ordering::Relaxed);
+    let (parts, body) = request.into_parts();
+    let id = parts.extensions.get::<CorrelationId>().copied();
+    let id = id.unwrap_or_else(|| endpoint.authenticate.new_request_id());
+    if is_websocket(&parts) {
+        return upgrade(endpoint, parts, id).await;
+    }
+    match answer(&endpoint, &parts, body, id).await {
+        Ok(response) => response,
+        Err(problem) => {
+            let media = negotiate(&parts.headers).unwrap_or(Media::Json);
+            problem.into_response(media, id)
+        }
+    }
+}
+
+fn is_websocket(parts: &Parts) -> bool {
+    let upgrade = parts.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    // Over HTTP/2 a WebSocket is opened by an extended CONNECT (RFC 8441).
+    (parts.method == Method::GET && upgrade) || parts.method == Method::CONNECT
+}
+
+async fn upgrade<E: Executor, A: Authenticate>(
+    endpoint: Arc<Endpoint<E, A>>,
+    mut parts: Parts,
+    id: CorrelationId,
+) -> Response {
+    let credential = match find_credential(&parts.headers) {
+        Ok(credential) => credential.map(str::to_owned),
+        Err(_) => return Problem::unauthenticated("invalid_request").into_response(Media::Json, id),
+    };
+    if endpoint.figures.connections() >= endpoint.limits.connections_max || *endpoint.shutdown.borrow() {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "no more connections just now")
+            .with(RETRY_AFTER, HeaderValue::from_static("5"))
+            .into_response(Media::Json, id);
+    }
+    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => websocket::accept(endpoint, upgrade, credential),
+        Err(rejection) => {
+            Problem::new(rejection.status(), "BAD_REQUEST", rejection.body_text()).into_response(Media::Json, id)
+        }
+    }
+}
+
+async fn answer<E: Executor, A: Authenticate>(
+    endpoint: &Endpoint<E, A>,
+    parts: &Parts,
+    body: Body,
+    id: CorrelationId,
+) -> Result<Response, Problem> {
+    if parts.method != Method::GET && parts.method != Method::POST {
+        let message = format!("{} is not allowed here; use GET or POST", parts.method);
+        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
+            .with(ALLOW, HeaderValue::from_static("GET, POST")));
+    }
+    let media = negotiate(&parts.headers).ok_or_else(Problem::not_acceptable)?;
+    if parts.method == Method::POST {
+        check_content_type(&parts.headers)?;
+    }
+    let who = identify(endpoint, parts, id).await?;
+    let params = if parts.method == Method::POST {
+        let body = read_body(endpoint, &parts.headers, body).await?;
+        Params::from_json(&body, &endpoint.limits)?
+    } else {
+        Params::from_url(parts.uri.query().unwrap_or_default(), &endpoint.limits)?
+    };
+    let prepared = match prepare(endpoint, params, &who, id) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            endpoint.figures.refused.fetch_add(1, Ordering::Relaxed);
+            return Ok(respond(&GraphqlResponse::from_errors(vec![*error]), media));
+        }
+    };
+    match (prepared.kind, &parts.method) {
+        (OperationType::Subscription, _) => {
+            let message = "a subscription needs a WebSocket (graphql-transport-ws)";
+            let error = request_error("SUBSCRIPTION_NEEDS_WEBSOCKET", message, id);
+            return Ok(respond(&GraphqlResponse::from_errors(vec![error]), media));
+        }
+        (OperationType::Mutation, &Method::GET) => {
+            return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "a mutation needs POST")
+                .with(ALLOW, HeaderValue::from_static("POST")));
+        }
+        (OperationType::Query | OperationType::Mutation, _) => {}
+    }
+    // A panic in a resolver is this request's fault, not the connection's.
+    let executed = AssertUnwindSafe(endpoint.executor.execute(prepared.request)).catch_unwind().await;
+    let mut response = executed.map_err(|_| Problem::fault(id, &"a resolver panicked"))?;
+    endpoint.documents.complete(&mut response, &prepared.document, prepared.operation.as_deref());
+    settle(&mut response, id, who.introspection);
+    Ok(respond(&response, media))
+}
+
+async fn identify<E, A: Authenticate>(
+    endpoint: &Endpoint<E, A>,
+    parts: &Parts,
+    id: CorrelationId,
+) -> Result<Authenticated<A::Caller>, Problem> {
+    let refused = |problem| {
+        endpoint.figures.unauthenticated.fetch_add(1, Ordering::Relaxed);
+        problem
+    };
+    let credential =
+        find_credential(&parts.headers).map_err(|_| refused(Problem::unauthenticated("invalid_request")))?;
+    endpoint.authenticate.authenticate(credential, id).await.map_err(|refusal| {
+        refused(match refusal {
+            Refusal::Unauthenticated if credential.is_none() => Problem::unauthenticated(""),
+            Refusal::Unauthenticated => Problem::unauthenticated("invalid_token"),
+            Refusal::Forbidden { code, message } => Problem::new(StatusCode::FORBIDDEN, code, message),
+            Refusal::Fault(fault) => Problem::fault(id, &Fault::from(fault)),
+        })
+    })
+}
+
+/// A request that is ready to be executed.
+pub(crate) struct Prepared {
+    pub(crate) request: GraphqlRequest,
+    pub(crate) kind: OperationType,
+    pub(crate) document: Arc<Document>,
+    /// The operation's name, if the request gave one.
+    pub(crate) operation: Option<String>,
+    pub(crate) subscriber: Subscriber,
+}
+
+/// Scans and parses the document (or finds it), and joins it with who asks.
+pub(crate) fn prepare<E, A: Authenticate>(
+    endpoint: &Endpoint<E, A>,
+    params: Params,
+    who: &Authenticated<A::Caller>,
+    id: CorrelationId,
+) -> Result<Prepared, Box<ServerError>> {
+    let document: Arc<Document> =
+        endpoint.documents.get(&params.query).map_err(|unusable| Box::new(unusable_error(&unusable, id)))?;
+    if document.facts.introspects && !who.introspection {
+        let message = "introspection is not for this caller; the schema is in the documentation";
+        return Err(Box::new(request_error("INTROSPECTION_NOT_ALLOWED", message, id)));
+    }
+    let name = params.operation_name.filter(|name| !name.is_empty());
+    let operation = document.find_operation(name.as_deref()).ok_or_else(|| {
+        Box::new(match &name {
+            Some(_) => request_error("UNKNOWN_OPERATION", "the document has no operation of this name", id),
+            None => request_error("OPERATION_NAME_REQUIRED", "operationName must say which operation is meant", id),
+        })
+    })?;
+    let variables = params.variables.unwrap_or_default();
+    if let Some(missing) = Document::find_missing_variable(operation, &variables) {
+        let message =
+            format!("Variable \"${}\" of type \"{}\" needs a value", missing.name.node, missing.var_type.node);
+        return Err(Box::new(request_error("INVALID_INPUT", message, id)));
+    }
+    let kind = operation.ty;
+    let subscriber = Subscriber::default();
+    let mut request = GraphqlRequest::new(params.query)
+        .variables(variables)
+        .data(who.caller.clone())
+        .data(id)
+        .data(subscriber.clone());
+    request.operation_name.clone_from(&name);
+    request.set_parsed_query(document.parsed.clone());
+    if !who.introspection {
+        request = request.disable_introspection();
+    }
+    Ok(Prepared { request, kind, document, operation: name, subscriber })
+}
+
+/// The parameters of a request (GraphQL over HTTP, "Request Parameters").
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Params {
+    query: String,
+    operation_name: Option<String>,
+    variables: Option<Variables>,
+    /// Nothing here reads them; a request with extensions that aren't a map is malformed all the same.
+    #[serde(rename = "extensions")]
+    _extensions: Option<HashMap<String, IgnoredAny>>,
+}
+
+impl Params {
+    pub(crate) fn from_json(json: &[u8], limits: &Limits) -> Result<Self, Problem> {
+        let malformed = |message: String| Problem::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", message);
+        scan_json(json, limits)
+            .map_err(|refused| Problem::new(StatusCode::BAD_REQUEST, refused.code(), refused.to_string()))?;
+        let text = std::str::from_utf8(json).map_err(|_| malformed("the request is not UTF-8".into()))?;
+        if text.trim_start().starts_with('[') {
+            let message = "send one request at a time: batching is not supported";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "BATCHING_NOT_SUPPORTED", message));
+        }
+        serde_json::from_str(text).map_err(|error| malformed(format!("the request is malformed: {error}")))
+    }
+
+    /// From the query component of a URL (`application/x-www-form-urlencoded`); other parameters are ignored.
+    fn from_url(query: &str, limits: &Limits) -> Result<Self, Problem> {
+        let malformed = |message: String| Problem::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", message);
+        let mut found: HashMap<&str, String> = HashMap::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !["query", "operationName", "variables", "extensions"].contains(&name) {
+                continue;
+            }
+            let value = decode_form(value)
+                .ok_or_else(|| malformed(format!("parameter {name} is not percent-encoded UTF-8")))?;
+            if found.insert(name, value).is_some() {
+                return Err(malformed(format!("parameter {name} is given twice")));
+            }
+        }
+        let query = found.remove("query").ok_or_else(|| malformed("parameter query is missing".into()))?;
+        Ok(Self {
+            query,
+            operation_name: found.remove("operationName"),
+            variables: parse_parameter(&found, "variables", limits)?,
+            _extensions: parse_parameter(&found, "extensions", limits)?,
+        })
+    }
+}
+
+/// A parameter of a URL that holds JSON; empty is the same as missing.
+fn parse_parameter<T: for<'de> Deserialize<'de>>(
+    found: &HashMap<&str, String>,
+    name: &str,
+    limits: &Limits,
+) -> Result<Option<T>, Problem> {
+    let Some(json) = found.get(name).filter(|json| !json.is_empty()) else { return Ok(None) };
+    scan_json(json.as_bytes(), limits)
+        .map_err(|refused| Problem::new(StatusCode::BAD_REQUEST, refused.code(), refused.to_string()))?;
+    serde_json::from_str(json).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", format!("parameter {name} is malformed: {error}"))
+    })
+}
+
+fn decode_form(value: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let (high, low) = (char::from(rest.next()?).to_digit(16)?, char::from(rest.next()?).to_digit(16)?);
+                bytes.push(u8::try_from(high * 16 + low).ok()?);
+            }
+            byte => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+async fn read_body<E, A: Authenticate>(
+    endpoint: &Endpoint<E, A>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Bytes, Problem> {
+    let max = endpoint.limits.body_bytes_max;
+    let too_large = || {
+        let message = format!("the body of a request may have {max} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", message)
+    };
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > max as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(endpoint.limits.body_time_max, Limited::new(body, max).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", "the body ended too early")),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", "the body did not arrive in time")),
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let unsupported =
+        |message: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message);
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let value = value.ok_or_else(|| unsupported("POST needs Content-Type: application/json"))?;
+    let mut parts = value.split(';').map(str::trim);
+    if !parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
+        return Err(unsupported("POST needs Content-Type: application/json"));
+    }
+    if !parts.all(is_utf8_or_no_charset) {
+        return Err(unsupported("the body must be UTF-8"));
+    }
+    let encoded = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get(CONTENT_ENCODING).is_some_and(encoded) {
+        return Err(unsupported("send the body without a Content-Encoding"));
+    }
+    Ok(())
+}
+
+fn is_utf8_or_no_charset(parameter: &str) -> bool {
+    match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            let value = value.trim().trim_matches('"');
+            value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("utf8")
+        }
+        _ => true,
+    }
+}
+
+/// The media type of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Media {
+    /// `application/graphql-response+json`: the status says how it went.
+    GraphqlResponse,
+    /// `application/json`, for clients of before: 200 for whatever was a well-formed request.
+    Json,
+}
+
+/// The best of both types for this `Accept` header (RFC 9110, section 12.5.1); `None` when neither will do.
+fn negotiate(headers: &HeaderMap) -> Option<Media> {
+    let mut ranges = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .peekable();
+    if ranges.peek().is_none() {
+        return headers.get(ACCEPT).is_none().then_some(Media::GraphqlResponse);
+    }
+    // For each of the two types, the quality in its most specific range: (specificity, quality in thousandths).
+    let mut best = [(0, 0); 2];
+    for range in ranges {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = parts.clone().find_map(parse_quality).unwrap_or(1_000);
+        if !parts.all(is_utf8_or_no_charset) {
+            continue;
+        }
+        for (index, name) in ["application/graphql-response+json", "application/json"].into_iter().enumerate() {
+            let specificity = match kind.as_str() {
+                "*/*" => 1,
+                "application/*" => 2,
+                exact if exact == name => 3,
+                _ => continue,
+            };
+            best[index] = best[index].max((specificity, quality));
+        }
+    }
+    let [(_, graphql), (_, json)] = best;
+    match (graphql, json) {
+        (0, 0) => None,
+        (graphql, json) if json > graphql => Some(Media::Json),
+        _ => Some(Media::GraphqlResponse),
+    }
+}
+
+fn parse_quality(parameter: &str) -> Option<u32> {
+    let (name, value) = parameter.split_once('=')?;
+    let quality: f32 = name.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().ok())??;
+    // Between 0 and 1000 after the clamp, so the cast keeps the value.
+    Some((quality.clamp(0.0, 1.0) * 1_000.0) as u32)
+}
+
+/// The status of a GraphQL response (GraphQL over HTTP, "Status Codes").
+fn status_of(response: &GraphqlResponse, media: Media) -> StatusCode {
+    match media {
+        Media::Json => StatusCode::OK,
+        Media::GraphqlResponse if response.errors.is_empty() => StatusCode::OK,
+        Media::GraphqlResponse if is_request_error(response) => StatusCode::BAD_REQUEST,
+        // "Partial Success": data and errors both. Not registered with IANA; whoever doesn't know it takes it for a 200.
+        Media::GraphqlResponse => StatusCode::from_u16(294).unwrap_or(StatusCode::OK),
+    }
+}
+
+fn respond(response: &GraphqlResponse, media: Media) -> Response {
+    write(status_of(response, media), media, response)
+}
+
+fn write(status: StatusCode, media: Media, response: &GraphqlResponse) -> Response {
+    let content_type = match media {
+        Media::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+        Media::Json => "application/json; charset=utf-8",
+    };
+    // Maps with text keys and no floats that aren't finite: this can't fail, and if it did nothing half-written leaves.
+    let (status, body) = match serde_json::to_vec(&Payload::new(response)) {
+        Ok(body) => (status, body),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Vec::new()),
+    };
+    let headers = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")];
+    (status, headers, body).into_response()
+}
+
+/// A request that gets no further than HTTP.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    header: Option<(http::HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), header: None }
+    }
+
+    fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    fn not_acceptable() -> Self {
+        let message = "accept application/graphql-response+json or application/json";
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
+    }
+
+    /// `error` as in RFC 6750, section 3.1; empty when no credential was presented.
+    fn unauthenticated(error: &str) -> Self {
+        let challenge = match error {
+            "invalid_request" => "Bearer error=\"invalid_request\"",
+            "invalid_token" => "Bearer error=\"invalid_token\"",
+            _ => "Bearer",
+        };
+        Self::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "send a valid API key or token as Authorization: Bearer")
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    fn fault(id: CorrelationId, fault: &dyn std::fmt::Display) -> Self {
+        log_fault(id, fault);
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, INTERNAL_MESSAGE)
+    }
+
+    fn into_response(self, media: Media, id: CorrelationId) -> Response {
+        let error = request_error(self.code, self.message, id);
+        let mut response = write(self.status, media, &GraphqlResponse::from_errors(vec![error]));
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}

@@ -1,0 +1,672 @@
+//! GraphQL over WebSocket: the subprotocol `graphql-transport-ws` (PROTOCOL.md of graphql-ws), with all its close codes.
+//!
+//! One task serves one connection. It pulls: the next item of a subscription is asked for when the one before has been
+//! handed to the socket, so a client that doesn't read holds one message here and slows nobody else.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use async_graphql::{Executor, Response as GraphqlResponse, ServerError, Value, parser::types::OperationType};
+use axum::{
+    extract::{
+        WebSocketUpgrade,
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
+    },
+    response::Response,
+};
+use futures_util::{
+    FutureExt, SinkExt, Stream, StreamExt,
+    stream::{AbortHandle, Abortable, BoxStream, SelectAll},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
+use witan_domain::CorrelationId;
+
+use crate::{
+    authenticate::{Authenticate, Authenticated, Refusal, parse_bearer},
+    documents::Document,
+    http::{Endpoint, Params, Prepared, prepare},
+    response::{
+        Fault, INTERNAL, INTERNAL_MESSAGE, Payload, Subscriber, is_request_error, log_fault, request_error, settle,
+    },
+    scan::scan_json,
+};
+
+const SUBPROTOCOL: &str = "graphql-transport-ws";
+/// Bytes that each connection reads into and writes from: small, since most of them idle.
+const READ_BUFFER_BYTES: usize = 2 * 1024;
+const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+/// Items that are handed to the socket before it is flushed.
+const ITEMS_PER_FLUSH_MAX: usize = 64;
+/// Bytes of a close frame's reason (RFC 6455, section 5.5: 125 with the code).
+const REASON_BYTES_MAX: usize = 123;
+
+/// The codes with which this server closes a connection.
+pub mod close {
+    /// The server is going away (RFC 6455, section 7.4.1).
+    pub const GOING_AWAY: u16 = 1001;
+    /// A message over the limit.
+    pub const TOO_BIG: u16 = 1009;
+    /// The client reads too slowly, or its credential has too many connections: come again.
+    pub const TRY_AGAIN: u16 = 1013;
+    pub const INVALID_MESSAGE: u16 = 4400;
+    pub const UNAUTHORIZED: u16 = 4401;
+    pub const FORBIDDEN: u16 = 4403;
+    pub const BAD_SUBPROTOCOL: u16 = 4406;
+    pub const INIT_TIMEOUT: u16 = 4408;
+    pub const SUBSCRIBER_EXISTS: u16 = 4409;
+    pub const TOO_MANY_INITS: u16 = 4429;
+    pub const INTERNAL: u16 = 4500;
+}
+
+/// Answers the upgrade and serves the connection until it ends.
+pub(crate) fn accept<E: Executor, A: Authenticate>(
+    endpoint: Arc<Endpoint<E, A>>,
+    upgrade: WebSocketUpgrade,
+    credential: Option<String>,
+) -> Response {
+    upgrade
+        .protocols([SUBPROTOCOL])
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_message_size(endpoint.limits.message_bytes_max)
+        .max_frame_size(endpoint.limits.message_bytes_max)
+        .on_upgrade(move |socket| serve(endpoint, socket, credential))
+}
+
+/// Why a connection ends from our side.
+#[derive(Debug)]
+enum End {
+    /// The client has closed it, or it is broken.
+    Gone,
+    Close {
+        code: u16,
+        reason: Cow<'static, str>,
+    },
+    /// Each subscription is told where to resume, then the connection is closed.
+    Farewell {
+        code: u16,
+        error_code: &'static str,
+        message: &'static str,
+    },
+}
+
+impl End {
+    fn close(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Close { code, reason: reason.into() }
+    }
+
+    fn invalid(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::close(close::INVALID_MESSAGE, reason)
+    }
+
+    const TOO_SLOW: Self = Self::Farewell {
+        code: close::TRY_AGAIN,
+        error_code: "TOO_SLOW",
+        message: "What was sent was not read in time. Subscribe again after resumeAfter.",
+    };
+
+    const SHUTTING_DOWN: Self = Self::Farewell {
+        code: close::GOING_AWAY,
+        error_code: "SHUTTING_DOWN",
+        message: "The server is stopping. Subscribe again after resumeAfter.",
+    };
+}
+
+async fn serve<E: Executor, A: Authenticate>(
+    endpoint: Arc<Endpoint<E, A>>,
+    mut socket: WebSocket,
+    credential: Option<String>,
+) {
+    let _counted = Counted::new(&endpoint);
+    let end = if socket.protocol().is_none() {
+        End::close(close::BAD_SUBPROTOCOL, "Subprotocol not acceptable")
+    } else {
+        // Boxed, so that a connection that is open doesn't keep room for how it was opened.
+        match Box::pin(greet(&endpoint, &mut socket, credential)).await {
+            Ok(presence) => {
+                let mut connection = Connection::new(endpoint.clone(), socket, presence);
+                let end = connection.run().await;
+                connection.finish(end).await;
+                return;
+            }
+            Err(end) => end,
+        }
+    };
+    if let End::Close { code, reason } = end {
+        let _ = timeout(endpoint.limits.farewell_time_max, say_goodbye(&mut socket, code, &reason)).await;
+    }
+}
+
+/// Sends the close frame and waits for the client's: closing with unread bytes would reset the connection and lose it.
+async fn say_goodbye(socket: &mut WebSocket, code: u16, reason: &str) {
+    let mut end = reason.len().min(REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    let frame = CloseFrame { code, reason: Utf8Bytes::from(&reason[..end]) };
+    if socket.send(Message::Close(Some(frame))).await.is_ok() {
+        while let Some(Ok(_)) = socket.recv().await {}
+    }
+}
+
+/// A connection counts from its upgrade to its end.
+struct Counted<E, A: Authenticate>(Arc<Endpoint<E, A>>);
+
+impl<E, A: Authenticate> Counted<E, A> {
+    fn new(endpoint: &Arc<Endpoint<E, A>>) -> Self {
+        endpoint.figures.connections.send_modify(|open| *open += 1);
+        Self(endpoint.clone())
+    }
+}
+
+impl<E, A: Authenticate> Drop for Counted<E, A> {
+    fn drop(&mut self) {
+        self.0.figures.connections.send_modify(|open| *open = open.saturating_sub(1));
+    }
+}
+
+/// A caller on an acknowledged connection. Its end is told when it is dropped, however the connection ended.
+struct Presence<E, A: Authenticate> {
+    endpoint: Arc<Endpoint<E, A>>,
+    who: Authenticated<A::Caller>,
+}
+
+impl<E, A: Authenticate> Presence<E, A> {
+    /// Refuses a credential that has its share of connections already.
+    fn try_new(endpoint: Arc<Endpoint<E, A>>, who: Authenticated<A::Caller>) -> Result<Self, End> {
+        if let Some(credential) = who.credential {
+            let max = endpoint.limits.connections_per_credential_max;
+            let mut counts = endpoint.by_credential.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = counts.entry(credential).or_insert(0);
+            if *count >= max {
+                return Err(End::close(close::TRY_AGAIN, format!("at most {max} connections per credential")));
+            }
+            *count += 1;
+        }
+        endpoint.authenticate.connection_opened(&who.caller);
+        Ok(Self { endpoint, who })
+    }
+}
+
+impl<E, A: Authenticate> Drop for Presence<E, A> {
+    fn drop(&mut self) {
+        if let Some(credential) = self.who.credential {
+            let mut counts = self.endpoint.by_credential.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = counts.get_mut(&credential) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    counts.remove(&credential);
+                }
+            }
+        }
+        self.endpoint.authenticate.connection_closed(&self.who.caller);
+    }
+}
+
+/// A message of the client.
+#[derive(Deserialize)]
+struct Incoming<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    id: Option<String>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+}
+
+/// A message of the server.
+#[derive(Serialize)]
+struct Outgoing<'a, P> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<P>,
+}
+
+fn message<P: Serialize>(id: Option<&str>, kind: &'static str, payload: Option<P>) -> Result<Message, End> {
+    match serde_json::to_string(&Outgoing { id, kind, payload }) {
+        Ok(text) => Ok(Message::Text(text.into())),
+        Err(_) => Err(End::close(close::INTERNAL, "Internal server error")),
+    }
+}
+
+fn parse<'a, E, A: Authenticate>(endpoint: &Endpoint<E, A>, text: &'a str) -> Result<Incoming<'a>, End> {
+    scan_json(text.as_bytes(), &endpoint.limits).map_err(|refused| {
+        endpoint.figures.refused.fetch_add(1, Ordering::Relaxed);
+        End::invalid(refused.to_string())
+    })?;
+    serde_json::from_str(text).map_err(|error| End::invalid(format!("Invalid message: {error}")))
+}
+
+/// What a frame is to us: text to read, nothing to do, or an end. Pings are answered by the WebSocket layer.
+fn text_of(received: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Bytes>, End> {
+    match received {
+        Some(Ok(Message::Text(text))) => Ok(Some(text)),
+        Some(Ok(Message::Binary(_))) => Err(End::invalid("Invalid message: send text, not bytes")),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+        Some(Err(error)) if is_too_big(&error) => Err(End::close(close::TOO_BIG, "Message too big")),
+        Some(Err(_)) => Err(End::Gone),
+    }
+}
+
+/// Whether a frame or message was over our limit. The error's type belongs to a crate that axum keeps to itself.
+fn is_too_big(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.to_string().starts_with("Space limit exceeded"))
+}
+
+/// From the upgrade to `connection_ack`.
+async fn greet<E: Executor, A: Authenticate>(
+    endpoint: &Arc<Endpoint<E, A>>,
+    socket: &mut WebSocket,
+    credential: Option<String>,
+) -> Result<Presence<E, A>, End> {
+    let from_payload = timeout(endpoint.limits.init_time_max, wait_for_init(endpoint, socket))
+        .await
+        .map_err(|_| End::close(close::INIT_TIMEOUT, "Connection initialisation timeout"))??;
+    let credential = from_payload.or(credential);
+    let id = endpoint.authenticate.new_request_id();
+    let who = endpoint.authenticate.authenticate(credential.as_deref(), id).await.map_err(|refusal| {
+        endpoint.figures.unauthenticated.fetch_add(1, Ordering::Relaxed);
+        match refusal {
+            Refusal::Unauthenticated => End::close(close::UNAUTHORIZED, "Unauthorized"),
+            Refusal::Forbidden { message, .. } => End::close(close::FORBIDDEN, format!("Forbidden: {message}")),
+            Refusal::Fault(fault) => {
+                log_fault(id, &Fault::from(fault));
+                End::close(close::INTERNAL, "Internal server error")
+            }
+        }
+    })?;
+    let presence = Presence::try_new(endpoint.clone(), who)?;
+    let ack = message::<()>(None, "connection_ack", None)?;
+    socket.send(ack).await.map_err(|_| End::Gone)?;
+    Ok(presence)
+}
+
+/// The credential in the payload of `connection_init`, if there is one.
+async fn wait_for_init<E, A: Authenticate>(
+    endpoint: &Endpoint<E, A>,
+    socket: &mut WebSocket,
+) -> Result<Option<String>, End> {
+    loop {
+        let Some(text) = text_of(socket.recv().await)? else { continue };
+        let incoming = parse(endpoint, &text)?;
+        match incoming.kind.as_ref() {
+            "connection_init" => return credential_in(incoming.payload),
+            "ping" => {
+                let pong = message::<()>(None, "pong", None)?;
+                socket.send(pong).await.map_err(|_| End::Gone)?;
+            }
+            "pong" => {}
+            "subscribe" | "complete" => return Err(End::close(close::UNAUTHORIZED, "Unauthorized")),
+            other => return Err(End::invalid(format!("Invalid message: unknown type {other}"))),
+        }
+    }
+}
+
+/// `{"authorization": "Bearer …"}`, the name in any case: browsers can't set headers on a WebSocket.
+fn credential_in(payload: Option<&RawValue>) -> Result<Option<String>, End> {
+    let Some(payload) = payload.filter(|payload| payload.get() != "null") else { return Ok(None) };
+    let members: HashMap<Cow<'_, str>, serde_json::Value> = serde_json::from_str(payload.get())
+        .map_err(|_| End::invalid("Invalid message: the payload of connection_init must be an object"))?;
+    let Some((_, value)) = members.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization")) else {
+        return Ok(None);
+    };
+    let token = value.as_str().and_then(|value| parse_bearer(value).ok());
+    token.map(|token| Some(token.to_owned())).ok_or_else(|| End::close(close::UNAUTHORIZED, "Unauthorized"))
+}
+
+/// The responses of one operation, its end and its panics.
+struct Responses {
+    serial: u64,
+    inner: Option<BoxStream<'static, GraphqlResponse>>,
+}
+
+enum Output {
+    Response(Box<GraphqlResponse>),
+    Finished,
+    Panicked,
+}
+
+impl Stream for Responses {
+    type Item = (u64, Output);
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let serial = self.serial;
+        let Some(inner) = self.inner.as_mut() else { return Poll::Ready(None) };
+        // A panic in a resolver ends this operation; the stream is dropped and never polled again.
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| inner.poll_next_unpin(context)));
+        let output = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(Some(response))) => {
+                return Poll::Ready(Some((serial, Output::Response(Box::new(response)))));
+            }
+            Ok(Poll::Ready(None)) => Output::Finished,
+            Err(_) => Output::Panicked,
+        };
+        self.inner = None;
+        Poll::Ready(Some((serial, output)))
+    }
+}
+
+/// An operation that runs on a connection.
+struct Running {
+    /// Tells it from an earlier one with the same id, whose last output may still be on its way.
+    serial: u64,
+    id: String,
+    kind: OperationType,
+    document: Arc<Document>,
+    /// The operation's name, if the request gave one.
+    name: Option<String>,
+    request: CorrelationId,
+    subscriber: Subscriber,
+    abort: AbortHandle,
+    /// Whether a response was sent.
+    answered: bool,
+    /// Where a client that has read all that was sent would go on.
+    position: Option<Arc<str>>,
+}
+
+struct Connection<E, A: Authenticate> {
+    socket: WebSocket,
+    presence: Presence<E, A>,
+    operations: SelectAll<Abortable<Responses>>,
+    running: Vec<Running>,
+    serial: u64,
+    ticks: Interval,
+    heard: Instant,
+    pinged: Instant,
+    checked: Instant,
+}
+
+impl<E: Executor, A: Authenticate> Connection<E, A> {
+    fn new(endpoint: Arc<Endpoint<E, A>>, socket: WebSocket, presence: Presence<E, A>) -> Self {
+        let now = Instant::now();
+        let every = endpoint.limits.recheck_every;
+        let mut ticks = tokio::time::interval_at(now + every, every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            socket,
+            presence,
+            operations: SelectAll::new(),
+            running: Vec::new(),
+            serial: 0,
+            ticks,
+            heard: now,
+            pinged: now,
+            checked: now,
+        }
+    }
+
+    fn endpoint(&self) -> &Endpoint<E, A> {
+        &self.presence.endpoint
+    }
+
+    async fn run(&mut self) -> End {
+        let mut shutdown = self.endpoint().shutdown.clone();
+        let end = loop {
+            let step = tokio::select! {
+                received = self.socket.recv() => self.receive(received).await,
+                Some((serial, output)) = self.operations.next(), if !self.operations.is_empty() => {
+                    self.deliver(serial, output).await
+                }
+                _ = self.ticks.tick() => self.check().await,
+                () = stopping(&mut shutdown) => Err(End::SHUTTING_DOWN),
+            };
+            if let Err(end) = step {
+                break end;
+            }
+        };
+        // Nothing is pulled any more, whatever the farewell takes.
+        self.operations.clear();
+        if matches!(end, End::Farewell { code: close::TRY_AGAIN, .. }) {
+            self.endpoint().figures.let_go.fetch_add(1, Ordering::Relaxed);
+        }
+        end
+    }
+
+    async fn receive(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        self.heard = Instant::now();
+        let Some(text) = text_of(received)? else { return Ok(()) };
+        let incoming = parse(self.endpoint(), &text)?;
+        match incoming.kind.as_ref() {
+            "subscribe" => self.subscribe(incoming.id, incoming.payload).await,
+            "complete" => {
+                let id = incoming.id.ok_or_else(|| End::invalid("Invalid message: complete needs an id"))?;
+                self.forget(|running| running.id == id);
+                Ok(())
+            }
+            "ping" => self.send(message::<()>(None, "pong", None)?).await,
+            "pong" => Ok(()),
+            "connection_init" => Err(End::close(close::TOO_MANY_INITS, "Too many initialisation requests")),
+            other => Err(End::invalid(format!("Invalid message: unknown type {other}"))),
+        }
+    }
+
+    async fn subscribe(&mut self, id: Option<String>, payload: Option<&RawValue>) -> Result<(), End> {
+        let limits = &self.endpoint().limits;
+        let id = id.filter(|id| !id.is_empty() && id.len() <= limits.operation_id_bytes_max);
+        let id = id.ok_or_else(|| End::invalid("Invalid message: subscribe needs an id of 1 to 128 bytes"))?;
+        let payload = payload.ok_or_else(|| End::invalid("Invalid message: subscribe needs a payload"))?;
+        if self.running.iter().any(|running| running.id == id) {
+            return Err(End::close(close::SUBSCRIBER_EXISTS, format!("Subscriber for {id} already exists")));
+        }
+        let params = Params::from_json(payload.get().as_bytes(), limits)
+            .map_err(|problem| End::invalid(format!("Invalid message: {}", problem.message)))?;
+        let request = self.endpoint().authenticate.new_request_id();
+        let max = limits.subscriptions_per_connection_max;
+        if self.running.len() >= max {
+            let text = format!("at most {max} operations run at once on a connection");
+            return self.send_errors(&id, &[request_error("TOO_MANY_SUBSCRIPTIONS", text, request)]).await;
+        }
+        match prepare(self.endpoint(), params, &self.presence.who, request) {
+            Ok(prepared) => {
+                self.begin(id, request, prepared);
+                Ok(())
+            }
+            Err(error) => {
+                self.endpoint().figures.refused.fetch_add(1, Ordering::Relaxed);
+                self.send_errors(&id, &[*error]).await
+            }
+        }
+    }
+
+    fn begin(&mut self, id: String, request: CorrelationId, prepared: Prepared) {
+        let Prepared { request: operation, kind, document, operation: name, subscriber } = prepared;
+        let responses = self.endpoint().executor.execute_stream(operation, None);
+        self.serial += 1;
+        let serial = self.serial;
+        let (abort, registration) = AbortHandle::new_pair();
+        self.operations.push(Abortable::new(Responses { serial, inner: Some(responses) }, registration));
+        let running =
+            Running { serial, id, kind, document, name, request, subscriber, abort, answered: false, position: None };
+        self.running.push(running);
+        let figures = &self.endpoint().figures;
+        figures.operations.fetch_add(1, Ordering::Relaxed);
+        figures.subscriptions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends the operations that `which` picks; nothing more of them is sent.
+    fn forget(&mut self, which: impl Fn(&Running) -> bool) {
+        let before = self.running.len();
+        self.running.retain(|running| {
+            let gone = which(running);
+            if gone {
+                running.abort.abort();
+            }
+            !gone
+        });
+        let gone = (before - self.running.len()) as u64;
+        self.endpoint().figures.subscriptions.fetch_sub(gone, Ordering::Relaxed);
+    }
+
+    /// Sends an output and those that are ready behind it, then flushes once.
+    async fn deliver(&mut self, serial: u64, output: Output) -> Result<(), End> {
+        // After a stall nothing goes out before it is asked whether it still may.
+        if self.checked.elapsed() > self.endpoint().limits.recheck_every * 2 {
+            self.check().await?;
+        }
+        self.hand_over(serial, output).await?;
+        for _ in 1..ITEMS_PER_FLUSH_MAX {
+            match self.operations.next().now_or_never() {
+                Some(Some((serial, output))) => self.hand_over(serial, output).await?,
+                Some(None) | None => break,
+            }
+        }
+        self.flush().await
+    }
+
+    async fn hand_over(&mut self, serial: u64, output: Output) -> Result<(), End> {
+        let suggestions = self.presence.who.introspection;
+        let documents = &self.presence.endpoint.documents;
+        let Some(running) = self.running.iter_mut().find(|running| running.serial == serial) else { return Ok(()) };
+        let (text, ends) = match output {
+            Output::Response(mut response) => {
+                let refused = !running.answered && is_refused(&response, running.kind);
+                documents.complete(&mut response, &running.document, running.name.as_deref());
+                settle(&mut response, running.request, suggestions);
+                running.answered = true;
+                if refused {
+                    (message(Some(&running.id), "error", Some(&response.errors))?, true)
+                } else {
+                    (message(Some(&running.id), "next", Some(Payload::new(&response)))?, false)
+                }
+            }
+            Output::Finished => (message::<()>(Some(&running.id), "complete", None)?, true),
+            Output::Panicked => {
+                log_fault(running.request, &"a resolver panicked");
+                let error = request_error(INTERNAL, INTERNAL_MESSAGE, running.request);
+                (message(Some(&running.id), "error", Some([error]))?, true)
+            }
+        };
+        let position = running.subscriber.position();
+        self.feed(text).await?;
+        if ends {
+            self.forget(|running| running.serial == serial);
+        } else if let Some(running) = self.running.iter_mut().find(|running| running.serial == serial) {
+            running.position = position;
+        }
+        Ok(())
+    }
+
+    /// Looks after the connection: is the client alive, may it still listen?
+    async fn check(&mut self) -> Result<(), End> {
+        let limits = self.endpoint().limits.clone();
+        let now = Instant::now();
+        if now.duration_since(self.heard) > limits.silence_time_max {
+            return Err(End::Gone);
+        }
+        if now.duration_since(self.heard.max(self.pinged)) >= limits.ping_after {
+            self.pinged = now;
+            self.send(Message::Ping(bytes::Bytes::new())).await?;
+        }
+        let allowed = self.endpoint().authenticate.still_allowed(&self.presence.who.caller);
+        if !timeout(limits.recheck_time_max, allowed).await.unwrap_or(false) {
+            return Err(End::close(close::FORBIDDEN, "Forbidden"));
+        }
+        self.check_subscriptions(limits.recheck_time_max).await?;
+        self.checked = Instant::now();
+        Ok(())
+    }
+
+    async fn check_subscriptions(&mut self, time_max: std::time::Duration) -> Result<(), End> {
+        let checks = self.running.iter().filter_map(|running| Some((running.serial, running.subscriber.check()?)));
+        for (serial, check) in checks.collect::<Vec<_>>() {
+            if timeout(time_max, check()).await.unwrap_or(false) {
+                continue;
+            }
+            let Some(running) = self.running.iter().find(|running| running.serial == serial) else { continue };
+            let error = request_error("FORBIDDEN", "this is no longer for you to see", running.request);
+            let id = running.id.clone();
+            self.forget(|running| running.serial == serial);
+            self.send_errors(&id, &[error]).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_errors(&mut self, id: &str, errors: &[ServerError]) -> Result<(), End> {
+        self.send(message(Some(id), "error", Some(errors))?).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        self.feed(message).await?;
+        self.flush().await
+    }
+
+    /// Hands a message to the socket, which takes it when what came before has gone out.
+    async fn feed(&mut self, message: Message) -> Result<(), End> {
+        let time_max = self.endpoint().limits.stall_time_max;
+        in_time(timeout(time_max, self.socket.feed(message)).await)
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        let time_max = self.endpoint().limits.stall_time_max;
+        in_time(timeout(time_max, self.socket.flush()).await)
+    }
+
+    /// Tells the client how it ends, as far as it reads.
+    async fn finish(mut self, end: End) {
+        let time_max = self.endpoint().limits.farewell_time_max;
+        let told = async {
+            match end {
+                End::Gone => {}
+                End::Close { code, reason } => say_goodbye(&mut self.socket, code, &reason).await,
+                End::Farewell { code, error_code, message: text } => {
+                    let mut reason = Cow::Borrowed(text);
+                    for running in &self.running {
+                        let mut error = request_error(error_code, text, running.request);
+                        if let (Some(position), Some(extensions)) = (&running.position, &mut error.extensions) {
+                            extensions.set("resumeAfter", position.as_ref());
+                            reason = format!("{error_code}: resume after {position}").into();
+                        }
+                        let Ok(message) = message(Some(&running.id), "error", Some([error])) else { return };
+                        if self.socket.feed(message).await.is_err() {
+                            return;
+                        }
+                    }
+                    // With several subscriptions, each has its own position in its error.
+                    let reason = if self.running.len() > 1 { text } else { &reason };
+                    say_goodbye(&mut self.socket, code, reason).await;
+                }
+            }
+        };
+        let _ = timeout(time_max, told).await;
+    }
+}
+
+impl<E, A: Authenticate> Drop for Connection<E, A> {
+    fn drop(&mut self) {
+        let left = self.running.len() as u64;
+        self.presence.endpoint.figures.subscriptions.fetch_sub(left, Ordering::Relaxed);
+    }
+}
+
+fn in_time(outcome: Result<Result<(), axum::Error>, tokio::time::error::Elapsed>) -> Result<(), End> {
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Gone),
+        Err(_) => Err(End::TOO_SLOW),
+    }
+}
+
+/// Whether a first response says that the operation didn't begin: it is an `error` then, not a `next`.
+fn is_refused(response: &GraphqlResponse, kind: OperationType) -> bool {
+    let no_stream = kind == OperationType::Subscription && response.data == Value::Null && !response.errors.is_empty();
+    no_stream || is_request_error(response)
+}
+
+/// Ends when a shutdown is told. A sender that is dropped tells nothing.
+async fn stopping(shutdown: &mut tokio::sync::watch::Receiver<bool>) {
+    if shutdown.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
