@@ -132,14 +132,14 @@ impl Rejection for ApiKeyRejection {
 
 // State.
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApiKeyState {
     #[default]
     Absent,
     Present(Box<ApiKeyFacts>),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKeyFacts {
     /// As it was made.
     pub created: ApiKeyCreated,

@@ -21,7 +21,6 @@ use crate::{
 
 /// Any event of any aggregate: what a follower of the whole log matches on, without a wildcard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "an event is decoded, matched on and dropped: a box would cost each one")]
 pub enum Event {
     Organization(OrganizationEvent),
     Units(UnitsEvent),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Aggregate, InvitationId, OrganizationId, PersonId, Private, RoomId, SessionRole, Timestamp, TokenId,
     aggregate::Rejection,
-    commands, events,
+    events,
     text::{Invalid, SecretHash},
 };
 
@@ -17,12 +17,30 @@ pub const EXCHANGES_MAX: u32 = 1_000;
 
 // Commands.
 
-commands! {
-    /// What one may ask of an invitation.
-    pub enum InvitationCommand {
-        CreateInvitation,
-        RevokeInvitation,
-        ExchangeInvitation,
+/// What one may ask of an invitation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvitationCommand {
+    /// Boxed: it is many times as large as the others.
+    CreateInvitation(Box<CreateInvitation>),
+    RevokeInvitation(RevokeInvitation),
+    ExchangeInvitation(ExchangeInvitation),
+}
+
+impl From<CreateInvitation> for InvitationCommand {
+    fn from(command: CreateInvitation) -> Self {
+        Self::CreateInvitation(Box::new(command))
+    }
+}
+
+impl From<RevokeInvitation> for InvitationCommand {
+    fn from(command: RevokeInvitation) -> Self {
+        Self::RevokeInvitation(command)
+    }
+}
+
+impl From<ExchangeInvitation> for InvitationCommand {
+    fn from(command: ExchangeInvitation) -> Self {
+        Self::ExchangeInvitation(command)
     }
 }
 
@@ -99,7 +117,7 @@ pub struct InvitationCreated {
     pub organization: OrganizationId,
     pub invitation: InvitationId,
     pub room: RoomId,
-    pub details: InvitationDetails,
+    pub details: Box<InvitationDetails>,
     pub secret_sha256: SecretHash,
 }
 
@@ -177,14 +195,14 @@ impl Rejection for InvitationRejection {
 
 // State.
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InvitationState {
     #[default]
     Absent,
     Present(Box<InvitationFacts>),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvitationFacts {
     /// As it was made.
     pub created: InvitationCreated,
@@ -291,7 +309,7 @@ fn decide_create(
         organization: create.organization,
         invitation: create.invitation,
         room: create.room,
-        details: create.details.clone(),
+        details: Box::new(create.details.clone()),
         secret_sha256: create.secret_sha256,
     };
     if let InvitationState::Present(facts) = state {
@@ -341,7 +359,7 @@ mod tests {
             now: Timestamp(0),
         };
         change(&mut create);
-        InvitationCommand::CreateInvitation(create)
+        create.into()
     }
 
     fn exchange(secret_sha256: SecretHash, now: Timestamp) -> InvitationCommand {

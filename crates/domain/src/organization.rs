@@ -286,14 +286,14 @@ impl Rejection for OrganizationRejection {
 
 // State.
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OrganizationState {
     #[default]
     Absent,
     Present(Box<OrganizationFacts>),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationFacts {
     pub organization: OrganizationId,
     pub details: OrganizationDetails,

@@ -313,14 +313,14 @@ impl Rejection for RoomRejection {
 
 // State.
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoomState {
     #[default]
     Absent,
     Present(Box<RoomFacts>),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomFacts {
     pub organization: OrganizationId,
     pub room: RoomId,

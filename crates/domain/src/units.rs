@@ -210,12 +210,12 @@ impl Rejection for UnitsRejection {
 // State.
 
 /// The tree.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitsState {
     pub units: BTreeMap<UnitId, Unit>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
     pub parent: Option<UnitId>,
     pub details: UnitDetails,
