@@ -6,7 +6,7 @@ use crate::{
     participant::{Participant, ParticipantState},
     session::{
         EndEmptySession, EndHostlessSession, EndOverlongSession, EndUnattendedSession, EndUnrecoveredSession,
-        SessionCommand, SessionFacts, SessionState, TimeOutKnock, TimeOutReconnection, WarnOfLimit,
+        SessionCommand, SessionRecord, SessionState, TimeOutKnock, TimeOutReconnection, WarnOfLimit,
     },
     settings::WhenHostLeaves,
 };
@@ -118,12 +118,12 @@ pub fn reconnection_times_out_at(participant: &Participant) -> Option<Timestamp>
 }
 
 /// When a session that people were in ends because nobody is.
-pub fn empty_at(session: &SessionFacts) -> Option<Timestamp> {
+pub fn empty_at(session: &SessionRecord) -> Option<Timestamp> {
     session.first_joined_at.and(session.empty_since).map(|since| since.plus_seconds(empty_timeout_seconds(session)))
 }
 
 /// When a session that nobody has come into ends.
-pub fn unattended_at(session: &SessionFacts) -> Option<Timestamp> {
+pub fn unattended_at(session: &SessionRecord) -> Option<Timestamp> {
     if session.first_joined_at.is_some() {
         return None;
     }
@@ -133,7 +133,7 @@ pub fn unattended_at(session: &SessionFacts) -> Option<Timestamp> {
 
 /// When people are to be warned that `minutes_left` (one of [`LIMIT_WARNING_MINUTES`]) are left. A session that is
 /// shorter than that gets no such warning.
-pub fn warning_due_at(session: &SessionFacts, minutes_left: u32) -> Option<Timestamp> {
+pub fn warning_due_at(session: &SessionRecord, minutes_left: u32) -> Option<Timestamp> {
     let allowed = session.settings.values.duration_max_minutes;
     if !LIMIT_WARNING_MINUTES.contains(&minutes_left) || minutes_left >= allowed {
         return None;
@@ -143,7 +143,7 @@ pub fn warning_due_at(session: &SessionFacts, minutes_left: u32) -> Option<Times
 }
 
 /// When the session ends because its host has left, where the setting says so.
-pub fn hostless_at(session: &SessionFacts) -> Option<Timestamp> {
+pub fn hostless_at(session: &SessionRecord) -> Option<Timestamp> {
     match session.settings.values.when_host_leaves {
         WhenHostLeaves::Continue | WhenHostLeaves::Hold => None,
         WhenHostLeaves::EndAfter { minutes } => {
@@ -153,10 +153,10 @@ pub fn hostless_at(session: &SessionFacts) -> Option<Timestamp> {
 }
 
 /// When the session ends because its media did not come back.
-pub fn unrecovered_at(session: &SessionFacts) -> Option<Timestamp> {
+pub fn unrecovered_at(session: &SessionRecord) -> Option<Timestamp> {
     session.interrupted_since.map(|since| since.plus_seconds(MEDIA_RECOVERY_SECONDS_MAX))
 }
 
-fn empty_timeout_seconds(session: &SessionFacts) -> u64 {
+fn empty_timeout_seconds(session: &SessionRecord) -> u64 {
     u64::from(session.settings.values.empty_timeout_minutes) * 60
 }

@@ -40,7 +40,7 @@ pub(crate) mod scene;
 pub use command::*;
 pub use event::*;
 pub use rejection::SessionRejection;
-pub use state::{Finish, SessionFacts, SessionState, SessionStatus, SettingChange, StatusChange};
+pub use state::{Finish, SessionRecord, SessionState, SessionStatus, SettingChange, StatusChange};
 
 use crate::{Aggregate, SessionId, Timestamp};
 
@@ -86,7 +86,7 @@ impl Aggregate for Session {
     }
 }
 
-fn decide_live(session: &SessionFacts, command: &SessionCommand) -> Decision {
+fn decide_live(session: &SessionRecord, command: &SessionCommand) -> Decision {
     use SessionCommand as C;
     match command {
         C::PrepareSession(command) => life::prepare_session_again(session, command),

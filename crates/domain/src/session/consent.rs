@@ -7,11 +7,11 @@ use crate::{
 };
 
 use super::{
-    CONSENT_TEXT_VERSION_BYTES_MAX, ConsentGiven, ConsentWithdrawn, Decision, GiveConsent, NOTHING, SessionFacts,
+    CONSENT_TEXT_VERSION_BYTES_MAX, ConsentGiven, ConsentWithdrawn, Decision, GiveConsent, NOTHING, SessionRecord,
     SessionRejection, WithdrawConsent, lobby::get,
 };
 
-pub(super) fn give_consent(session: &SessionFacts, command: &GiveConsent) -> Decision {
+pub(super) fn give_consent(session: &SessionRecord, command: &GiveConsent) -> Decision {
     let participant = get_active(session, command.participant)?;
     may_consent_for(session, participant, command.given_by)?;
     text_version(&command.text_version)?;
@@ -34,7 +34,7 @@ pub(super) fn give_consent(session: &SessionFacts, command: &GiveConsent) -> Dec
     Ok(vec![given.into()])
 }
 
-pub(super) fn withdraw_consent(session: &SessionFacts, command: &WithdrawConsent) -> Decision {
+pub(super) fn withdraw_consent(session: &SessionRecord, command: &WithdrawConsent) -> Decision {
     let participant = get_active(session, command.participant)?;
     if participant.consent(command.purpose).is_none() {
         return NOTHING;
@@ -43,13 +43,13 @@ pub(super) fn withdraw_consent(session: &SessionFacts, command: &WithdrawConsent
 }
 
 /// Consent can be given at the door already; what someone consented to before they left is not changed afterwards.
-fn get_active(session: &SessionFacts, id: ParticipantId) -> Result<&Participant, SessionRejection> {
+fn get_active(session: &SessionRecord, id: ParticipantId) -> Result<&Participant, SessionRejection> {
     let participant = get(session, id)?;
     if participant.state.is_final() { Err(SessionRejection::ParticipantNotIn) } else { Ok(participant) }
 }
 
 fn may_consent_for(
-    session: &SessionFacts,
+    session: &SessionRecord,
     participant: &Participant,
     given_by: ParticipantId,
 ) -> Result<(), SessionRejection> {

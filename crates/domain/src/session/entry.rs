@@ -8,20 +8,20 @@ use crate::{
 
 use super::{
     Decision, DropParticipant, Entry, JoinSession, LeaveSession, NOTHING, ParticipantDropped, ParticipantJoined,
-    ParticipantLeft, ParticipantReconnected, ReconnectParticipant, SessionEvent, SessionFacts, SessionRejection,
+    ParticipantLeft, ParticipantReconnected, ReconnectParticipant, SessionEvent, SessionRecord, SessionRejection,
     TimeOutReconnection,
     life::reached,
     lobby::{admission_ground, get, may_arrive, of_person, redeemed_by, refuse_duplicate, withdrawn_by_takeover},
 };
 
-pub(super) fn join_session(session: &SessionFacts, command: &JoinSession) -> Decision {
+pub(super) fn join_session(session: &SessionRecord, command: &JoinSession) -> Decision {
     match &command.entry {
         Entry::Token { arrival, lobby } => join_by_token(session, arrival, *lobby),
         Entry::Admission { participant } => join_by_admission(session, *participant),
     }
 }
 
-fn join_by_token(session: &SessionFacts, arrival: &Arrival, lobby: bool) -> Decision {
+fn join_by_token(session: &SessionRecord, arrival: &Arrival, lobby: bool) -> Decision {
     if let Some(known) = redeemed_by(session, arrival)? {
         return if known.state.is_in() { NOTHING } else { Err(SessionRejection::TokenAlreadyRedeemed) };
     }
@@ -34,7 +34,7 @@ fn join_by_token(session: &SessionFacts, arrival: &Arrival, lobby: bool) -> Deci
     come_in(session, arrival.person, joined)
 }
 
-fn join_by_admission(session: &SessionFacts, id: ParticipantId) -> Decision {
+fn join_by_admission(session: &SessionRecord, id: ParticipantId) -> Decision {
     let participant = get(session, id)?;
     match participant.state {
         State::Joined | State::Reconnecting | State::OnHold => NOTHING,
@@ -48,7 +48,7 @@ fn join_by_admission(session: &SessionFacts, id: ParticipantId) -> Decision {
 
 /// The new entry is in before the one that it takes over is out, so that a host who changes devices never leaves the
 /// session without one.
-fn come_in(session: &SessionFacts, person: PersonId, joined: ParticipantJoined) -> Decision {
+fn come_in(session: &SessionRecord, person: PersonId, joined: ParticipantJoined) -> Decision {
     let entry = joined.participant;
     refuse_duplicate(session, person, entry)?;
     let taken_over = left_by_takeover(session, person);
@@ -63,7 +63,7 @@ fn come_in(session: &SessionFacts, person: PersonId, joined: ParticipantJoined) 
 }
 
 /// The person's entries that are in, leaving, where the setting says that a new entry takes over.
-fn left_by_takeover(session: &SessionFacts, person: PersonId) -> Vec<SessionEvent> {
+fn left_by_takeover(session: &SessionRecord, person: PersonId) -> Vec<SessionEvent> {
     if session.settings.values.duplicate_entry != DuplicateEntry::TakeOver {
         return Vec::new();
     }
@@ -72,7 +72,7 @@ fn left_by_takeover(session: &SessionFacts, person: PersonId) -> Vec<SessionEven
     present.map(|other| ParticipantLeft { participant: other.participant, reason }.into()).collect()
 }
 
-pub(super) fn drop_participant(session: &SessionFacts, command: &DropParticipant) -> Decision {
+pub(super) fn drop_participant(session: &SessionRecord, command: &DropParticipant) -> Decision {
     match get(session, command.participant)?.state {
         State::Joined | State::OnHold => Ok(vec![ParticipantDropped { participant: command.participant }.into()]),
         State::Reconnecting => NOTHING,
@@ -87,7 +87,7 @@ pub(super) fn drop_participant(session: &SessionFacts, command: &DropParticipant
     }
 }
 
-pub(super) fn reconnect_participant(session: &SessionFacts, command: &ReconnectParticipant) -> Decision {
+pub(super) fn reconnect_participant(session: &SessionRecord, command: &ReconnectParticipant) -> Decision {
     let participant = get(session, command.participant)?;
     match participant.state {
         State::Reconnecting if reached(deadline::reconnection_times_out_at(participant), command.now).is_ok() => {
@@ -106,7 +106,7 @@ pub(super) fn reconnect_participant(session: &SessionFacts, command: &ReconnectP
     }
 }
 
-pub(super) fn time_out_reconnection(session: &SessionFacts, command: &TimeOutReconnection) -> Decision {
+pub(super) fn time_out_reconnection(session: &SessionRecord, command: &TimeOutReconnection) -> Decision {
     let participant = get(session, command.participant)?;
     if participant.state != State::Reconnecting {
         return NOTHING;
@@ -116,7 +116,7 @@ pub(super) fn time_out_reconnection(session: &SessionFacts, command: &TimeOutRec
     Ok(vec![ParticipantLeft { participant: command.participant, reason }.into()])
 }
 
-pub(super) fn leave_session(session: &SessionFacts, command: &LeaveSession) -> Decision {
+pub(super) fn leave_session(session: &SessionRecord, command: &LeaveSession) -> Decision {
     match get(session, command.participant)?.state {
         State::Joined | State::Reconnecting | State::OnHold => {
             Ok(vec![ParticipantLeft { participant: command.participant, reason: LeaveReason::Left }.into()])

@@ -11,14 +11,15 @@ use crate::{
 };
 
 use super::{
-    KnockTimedOut, ParticipantLeft, SessionEvent, SessionFacts, SessionPrepared, SessionState, SessionStatus as Status,
+    KnockTimedOut, ParticipantLeft, SessionEvent, SessionPrepared, SessionRecord, SessionState,
+    SessionStatus as Status,
     state::{Finish, SettingChange, StatusChange},
 };
 
 pub(super) fn evolve(state: SessionState, event: &SessionEvent, at: Timestamp) -> SessionState {
     match (state, event) {
         (SessionState::Absent, SessionEvent::SessionPrepared(prepared)) => {
-            SessionState::Live(Box::new(SessionFacts::new(prepared, at)))
+            SessionState::Live(Box::new(SessionRecord::new(prepared, at)))
         }
         (SessionState::Live(mut facts), event) => {
             let moderated = facts.moderators_count > 0;
@@ -42,7 +43,7 @@ fn belongs_to_the_end(event: &SessionEvent) -> bool {
     )
 }
 
-impl SessionFacts {
+impl SessionRecord {
     fn new(prepared: &SessionPrepared, at: Timestamp) -> Self {
         Self {
             session: prepared.session,

@@ -8,8 +8,8 @@ use crate::{
 
 use super::{
     ChangeSessionSetting, Decision, EXTENSION_MINUTES_MAX, EndReason, EndSession, ExtendSession, KnockTimedOut,
-    LimitWarned, NOTHING, ParticipantLeft, PrepareSession, SessionEnded, SessionExtended, SessionFacts,
-    SessionInterrupted, SessionPrepared, SessionReady, SessionRejection, SessionResumed, SessionStatus, SettingChanged,
+    LimitWarned, NOTHING, ParticipantLeft, PrepareSession, SessionEnded, SessionExtended, SessionInterrupted,
+    SessionPrepared, SessionReady, SessionRecord, SessionRejection, SessionResumed, SessionStatus, SettingChanged,
     WarnOfLimit,
 };
 
@@ -32,7 +32,7 @@ pub(super) fn prepare_session(command: &PrepareSession) -> Decision {
     Ok(events)
 }
 
-pub(super) fn prepare_session_again(session: &SessionFacts, command: &PrepareSession) -> Decision {
+pub(super) fn prepare_session_again(session: &SessionRecord, command: &PrepareSession) -> Decision {
     let same = session.session == command.session
         && session.organization == command.organization
         && session.unit == command.unit
@@ -43,11 +43,11 @@ pub(super) fn prepare_session_again(session: &SessionFacts, command: &PrepareSes
     if same { NOTHING } else { Err(SessionRejection::SessionAlreadyPrepared) }
 }
 
-pub(super) fn mark_session_ready(session: &SessionFacts) -> Decision {
+pub(super) fn mark_session_ready(session: &SessionRecord) -> Decision {
     if session.ready_at.is_some() { NOTHING } else { Ok(vec![SessionReady {}.into()]) }
 }
 
-pub(super) fn extend_session(session: &SessionFacts, command: &ExtendSession) -> Decision {
+pub(super) fn extend_session(session: &SessionRecord, command: &ExtendSession) -> Decision {
     if session.settings.locked.contains(&SettingName::DurationMaxMinutes) {
         return Err(SettingRejection::SettingLocked(SettingName::DurationMaxMinutes).into());
     }
@@ -60,7 +60,7 @@ pub(super) fn extend_session(session: &SessionFacts, command: &ExtendSession) ->
     Ok(vec![SessionExtended { minutes: command.minutes }.into()])
 }
 
-pub(super) fn warn_of_limit(session: &SessionFacts, command: &WarnOfLimit) -> Decision {
+pub(super) fn warn_of_limit(session: &SessionRecord, command: &WarnOfLimit) -> Decision {
     if session.warned_minutes.contains(&command.minutes_left) {
         return NOTHING;
     }
@@ -68,7 +68,7 @@ pub(super) fn warn_of_limit(session: &SessionFacts, command: &WarnOfLimit) -> De
     Ok(vec![LimitWarned { minutes_left: command.minutes_left }.into()])
 }
 
-pub(super) fn change_session_setting(session: &SessionFacts, command: &ChangeSessionSetting) -> Decision {
+pub(super) fn change_session_setting(session: &SessionRecord, command: &ChangeSessionSetting) -> Decision {
     session.settings.check_in_session(&command.value)?;
     if session.settings.values.get(command.value.name()) == command.value {
         return NOTHING;
@@ -76,7 +76,7 @@ pub(super) fn change_session_setting(session: &SessionFacts, command: &ChangeSes
     Ok(vec![SettingChanged { value: command.value.clone() }.into()])
 }
 
-pub(super) fn interrupt_session(session: &SessionFacts) -> Decision {
+pub(super) fn interrupt_session(session: &SessionRecord) -> Decision {
     match session.status {
         SessionStatus::Interrupted => NOTHING,
         SessionStatus::InProgress => Ok(vec![SessionInterrupted {}.into()]),
@@ -86,7 +86,7 @@ pub(super) fn interrupt_session(session: &SessionFacts) -> Decision {
     }
 }
 
-pub(super) fn resume_session(session: &SessionFacts) -> Decision {
+pub(super) fn resume_session(session: &SessionRecord) -> Decision {
     match session.status {
         SessionStatus::Interrupted => Ok(vec![SessionResumed {}.into()]),
         SessionStatus::InProgress | SessionStatus::Waiting => NOTHING,
@@ -96,7 +96,7 @@ pub(super) fn resume_session(session: &SessionFacts) -> Decision {
     }
 }
 
-pub(super) fn end_session(session: &SessionFacts, command: &EndSession) -> Decision {
+pub(super) fn end_session(session: &SessionRecord, command: &EndSession) -> Decision {
     match command.reason {
         EndReason::EndedByHost | EndReason::EndedByAdmin | EndReason::RoomDisabled => Ok(end(session, command.reason)),
         // These have a deadline to be verified, and a command that does so.
@@ -108,33 +108,33 @@ pub(super) fn end_session(session: &SessionFacts, command: &EndSession) -> Decis
     }
 }
 
-pub(super) fn end_empty_session(session: &SessionFacts, now: Timestamp) -> Decision {
+pub(super) fn end_empty_session(session: &SessionRecord, now: Timestamp) -> Decision {
     reached(deadline::empty_at(session), now)?;
     Ok(end(session, EndReason::Empty))
 }
 
-pub(super) fn end_unattended_session(session: &SessionFacts, now: Timestamp) -> Decision {
+pub(super) fn end_unattended_session(session: &SessionRecord, now: Timestamp) -> Decision {
     reached(deadline::unattended_at(session), now)?;
     Ok(end(session, EndReason::NobodyCame))
 }
 
-pub(super) fn end_overlong_session(session: &SessionFacts, now: Timestamp) -> Decision {
+pub(super) fn end_overlong_session(session: &SessionRecord, now: Timestamp) -> Decision {
     reached(session.duration_ends_at(), now)?;
     Ok(end(session, EndReason::MaximumDuration))
 }
 
-pub(super) fn end_hostless_session(session: &SessionFacts, now: Timestamp) -> Decision {
+pub(super) fn end_hostless_session(session: &SessionRecord, now: Timestamp) -> Decision {
     reached(deadline::hostless_at(session), now)?;
     Ok(end(session, EndReason::HostLeft))
 }
 
-pub(super) fn end_unrecovered_session(session: &SessionFacts, now: Timestamp) -> Decision {
+pub(super) fn end_unrecovered_session(session: &SessionRecord, now: Timestamp) -> Decision {
     reached(deadline::unrecovered_at(session), now)?;
     Ok(end(session, EndReason::MediaNotRecovered))
 }
 
 /// Everyone is set left (and those at the door timed out), then the session is ended: one append.
-fn end(session: &SessionFacts, reason: EndReason) -> Vec<super::SessionEvent> {
+fn end(session: &SessionRecord, reason: EndReason) -> Vec<super::SessionEvent> {
     let mut events = Vec::new();
     for participant in &session.participants {
         let participant_id = participant.participant;

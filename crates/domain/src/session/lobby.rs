@@ -10,11 +10,11 @@ use crate::{
 
 use super::{
     ARRIVALS_MAX, AdmitParticipant, Decision, DenyParticipant, KNOCKS_WAITING_MAX, Knock, KnockTimedOut,
-    KnockWithdrawn, NOTHING, ParticipantAdmitted, ParticipantDenied, ParticipantKnocked, SessionEvent, SessionFacts,
+    KnockWithdrawn, NOTHING, ParticipantAdmitted, ParticipantDenied, ParticipantKnocked, SessionEvent, SessionRecord,
     SessionRejection, SessionStatus, TimeOutKnock, WithdrawKnock, life::reached,
 };
 
-pub(super) fn knock(session: &SessionFacts, command: &Knock) -> Decision {
+pub(super) fn knock(session: &SessionRecord, command: &Knock) -> Decision {
     let arrival = &command.arrival;
     if let Some(known) = redeemed_by(session, arrival)? {
         return if known.state.is_final() { Err(SessionRejection::TokenAlreadyRedeemed) } else { NOTHING };
@@ -34,7 +34,7 @@ pub(super) fn knock(session: &SessionFacts, command: &Knock) -> Decision {
     Ok(events)
 }
 
-pub(super) fn withdraw_knock(session: &SessionFacts, command: &WithdrawKnock) -> Decision {
+pub(super) fn withdraw_knock(session: &SessionRecord, command: &WithdrawKnock) -> Decision {
     let participant = get(session, command.participant)?;
     match participant.state {
         State::Knocking | State::Admitted => {
@@ -48,7 +48,7 @@ pub(super) fn withdraw_knock(session: &SessionFacts, command: &WithdrawKnock) ->
     }
 }
 
-pub(super) fn admit_participant(session: &SessionFacts, command: &AdmitParticipant) -> Decision {
+pub(super) fn admit_participant(session: &SessionRecord, command: &AdmitParticipant) -> Decision {
     let participant = get(session, command.participant)?;
     match participant.state {
         State::Knocking => Ok(vec![admitted_by_host(participant)]),
@@ -59,12 +59,12 @@ pub(super) fn admit_participant(session: &SessionFacts, command: &AdmitParticipa
     }
 }
 
-pub(super) fn admit_all(session: &SessionFacts) -> Decision {
+pub(super) fn admit_all(session: &SessionRecord) -> Decision {
     Ok(session.knocking().map(admitted_by_host).collect())
 }
 
 /// Denies the person: with every entry of theirs that waits.
-pub(super) fn deny_participant(session: &SessionFacts, command: &DenyParticipant) -> Decision {
+pub(super) fn deny_participant(session: &SessionRecord, command: &DenyParticipant) -> Decision {
     let participant = get(session, command.participant)?;
     own_reason(participant, command.reason.as_ref())?;
     match participant.state {
@@ -84,7 +84,7 @@ pub(super) fn deny_participant(session: &SessionFacts, command: &DenyParticipant
     }
 }
 
-pub(super) fn time_out_knock(session: &SessionFacts, command: &TimeOutKnock) -> Decision {
+pub(super) fn time_out_knock(session: &SessionRecord, command: &TimeOutKnock) -> Decision {
     let participant = get(session, command.participant)?;
     let reason = match participant.state {
         State::Knocking => KnockTimeoutReason::Unanswered,
@@ -103,17 +103,17 @@ pub(super) fn time_out_knock(session: &SessionFacts, command: &TimeOutKnock) -> 
     Ok(vec![KnockTimedOut { participant: command.participant, reason }.into()])
 }
 
-pub(super) fn get(session: &SessionFacts, id: ParticipantId) -> Result<&Participant, SessionRejection> {
+pub(super) fn get(session: &SessionRecord, id: ParticipantId) -> Result<&Participant, SessionRejection> {
     session.participant(id).ok_or(SessionRejection::ParticipantNotFound)
 }
 
-pub(super) fn of_person(session: &SessionFacts, person: PersonId) -> impl Iterator<Item = &Participant> {
+pub(super) fn of_person(session: &SessionRecord, person: PersonId) -> impl Iterator<Item = &Participant> {
     session.participants.iter().filter(move |participant| participant.person == person)
 }
 
 /// The participant who redeemed this arrival's token, if it was this very arrival: then the request is a repeated one.
 pub(super) fn redeemed_by<'a>(
-    session: &'a SessionFacts,
+    session: &'a SessionRecord,
     arrival: &Arrival,
 ) -> Result<Option<&'a Participant>, SessionRejection> {
     match (session.redeemed_tokens.get(&arrival.token), session.participant(arrival.participant)) {
@@ -125,7 +125,7 @@ pub(super) fn redeemed_by<'a>(
 }
 
 /// What holds for a knock and for a direct join alike.
-pub(super) fn may_arrive(session: &SessionFacts, arrival: &Arrival) -> Result<(), SessionRejection> {
+pub(super) fn may_arrive(session: &SessionRecord, arrival: &Arrival) -> Result<(), SessionRejection> {
     if let Some(field) = arrival.foreign_field() {
         return Err(SessionRejection::PrivateOfAnother { field });
     }
@@ -146,7 +146,7 @@ pub(super) fn may_arrive(session: &SessionFacts, arrival: &Arrival) -> Result<()
 }
 
 /// By what right someone needs no host's answer; none when they have to wait for one. `lobby` is what the grant says.
-pub(super) fn admission_ground(session: &SessionFacts, person: PersonId, lobby: bool) -> Option<AdmissionGround> {
+pub(super) fn admission_ground(session: &SessionRecord, person: PersonId, lobby: bool) -> Option<AdmissionGround> {
     if session.admitted.contains(&person) {
         Some(AdmissionGround::Earlier)
     } else if session.denied.contains(&person) || (lobby && session.settings.values.lobby) {
@@ -158,7 +158,7 @@ pub(super) fn admission_ground(session: &SessionFacts, person: PersonId, lobby: 
 
 /// Where the setting refuses a second entry, one that waits or is in refuses the next.
 pub(super) fn refuse_duplicate(
-    session: &SessionFacts,
+    session: &SessionRecord,
     person: PersonId,
     entry: ParticipantId,
 ) -> Result<(), SessionRejection> {
@@ -171,7 +171,7 @@ pub(super) fn refuse_duplicate(
 
 /// The person's other entries that wait, withdrawn, where the setting says that a new entry takes over.
 pub(super) fn withdrawn_by_takeover(
-    session: &SessionFacts,
+    session: &SessionRecord,
     person: PersonId,
     entry: ParticipantId,
 ) -> Vec<SessionEvent> {

@@ -224,7 +224,7 @@ impl Watched {
     fn plays(&mut self, script: &[Step], mut after_each: impl FnMut(&SessionState)) {
         for step in script {
             let mut command = step.command.clone();
-            let participants = &self.state.facts().unwrap().participants;
+            let participants = &self.state.record().unwrap().participants;
             let there: Vec<_> = participants.iter().filter(|participant| !participant.state.is_final()).collect();
             if let (Some(aim), Some(target), false) = (step.aim, target(&mut command), there.is_empty()) {
                 *target = there[aim.index(there.len())].participant;
@@ -240,14 +240,14 @@ impl Watched {
     }
 
     fn runs(&mut self, command: &SessionCommand) -> Result<usize, SessionRejection> {
-        let before = self.state.facts().map_or(0, |facts| facts.present_count);
+        let before = self.state.record().map_or(0, |facts| facts.present_count);
         let closed = matches!(self.state, SessionState::Closed(_));
         let events = Session::decide(&self.state, command)?;
         assert!(!closed || events.is_empty(), "closed is final");
         for event in &events {
             self.happens(event, command.now());
         }
-        let facts = self.state.facts().unwrap();
+        let facts = self.state.record().unwrap();
         let present_max = facts.settings.values.participants_max.max(before);
         assert!(facts.present_count <= present_max, "{} let in one too many", command.name());
         check_duplicates(facts);
@@ -259,7 +259,7 @@ impl Watched {
     }
 
     fn happens(&mut self, event: &SessionEvent, at: Timestamp) {
-        let person = |id| self.state.facts().and_then(|facts| facts.participant(id)).map(|found| found.person);
+        let person = |id| self.state.record().and_then(|facts| facts.participant(id)).map(|found| found.person);
         match event {
             SessionEvent::ParticipantAdmitted(e) => {
                 self.kept_out.remove(&person(e.participant).unwrap());
@@ -270,19 +270,19 @@ impl Watched {
             SessionEvent::ParticipantJoined(e) => {
                 let person = e.arrival.as_ref().map(|arrival| arrival.person).or(person(e.participant)).unwrap();
                 assert!(!self.kept_out.contains(&person), "came in, denied or banned");
-                let banned = &self.state.facts().unwrap().banned;
+                let banned = &self.state.record().unwrap().banned;
                 assert!(!banned.contains(&person), "came in, banned");
             }
             _ => {}
         }
         self.state = Session::evolve(std::mem::take(&mut self.state), event, at);
         self.log.push(event.clone());
-        check(self.state.facts().unwrap());
+        check(self.state.record().unwrap());
     }
 }
 
 /// What holds after every event.
-fn check(facts: &SessionFacts) {
+fn check(facts: &SessionRecord) {
     let count = |counts: &dyn Fn(&crate::participant::Participant) -> bool| {
         facts.participants.iter().filter(|participant| counts(participant)).count() as u32
     };
@@ -355,7 +355,7 @@ fn check_timeline(participant: &crate::participant::Participant) {
 }
 
 /// After a whole append: one person is in as often as the setting says.
-fn check_duplicates(facts: &SessionFacts) {
+fn check_duplicates(facts: &SessionRecord) {
     for participant in facts.participants.iter().filter(|participant| !participant.state.is_final()) {
         let entries = |counts: &dyn Fn(ParticipantState) -> bool| {
             let same = facts.participants.iter().filter(|other| other.person == participant.person);
@@ -396,7 +396,7 @@ proptest! {
             prop_assert_eq!(&stored, event);
             replayed = Session::evolve(replayed, &stored, Timestamp(1));
         }
-        prop_assert_eq!(replayed.facts().unwrap().status, session.state.facts().unwrap().status);
+        prop_assert_eq!(replayed.record().unwrap().status, session.state.record().unwrap().status);
         let row = postcard::to_stdvec(&session.state).unwrap();
         prop_assert_eq!(postcard::from_bytes::<SessionState>(&row).unwrap(), session.state);
     }

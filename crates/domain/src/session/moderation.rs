@@ -8,22 +8,22 @@ use crate::{
 use super::{
     ChangeParticipantRole, Decision, HoldParticipant, MoveParticipant, MuteAll, MuteParticipant, NOTHING,
     ParticipantHeld, ParticipantMoved, ParticipantMuted, ParticipantReleased, ParticipantRemoved,
-    ParticipantRoleChanged, ParticipantUnmuted, ReleaseParticipant, RemoveParticipant, SessionEvent, SessionFacts,
-    SessionLocked, SessionRejection, SessionUnlocked, UnmuteParticipant,
+    ParticipantRoleChanged, ParticipantUnmuted, ReleaseParticipant, RemoveParticipant, SessionEvent, SessionLocked,
+    SessionRecord, SessionRejection, SessionUnlocked, UnmuteParticipant,
     lobby::{denied, get, of_person, own_reason},
 };
 
-pub(super) fn hold_participant(session: &SessionFacts, command: &HoldParticipant) -> Decision {
+pub(super) fn hold_participant(session: &SessionRecord, command: &HoldParticipant) -> Decision {
     let participant = get_present(session, command.participant)?;
     if participant.held { NOTHING } else { Ok(vec![ParticipantHeld { participant: command.participant }.into()]) }
 }
 
-pub(super) fn release_participant(session: &SessionFacts, command: &ReleaseParticipant) -> Decision {
+pub(super) fn release_participant(session: &SessionRecord, command: &ReleaseParticipant) -> Decision {
     let participant = get_present(session, command.participant)?;
     if participant.held { Ok(vec![ParticipantReleased { participant: command.participant }.into()]) } else { NOTHING }
 }
 
-pub(super) fn move_participant(session: &SessionFacts, command: &MoveParticipant) -> Decision {
+pub(super) fn move_participant(session: &SessionRecord, command: &MoveParticipant) -> Decision {
     get_present(session, command.participant)?;
     if command.to == session.session {
         return Err(SessionRejection::SessionSame);
@@ -32,7 +32,7 @@ pub(super) fn move_participant(session: &SessionFacts, command: &MoveParticipant
 }
 
 /// With a ban, every entry of the person goes.
-pub(super) fn remove_participant(session: &SessionFacts, command: &RemoveParticipant) -> Decision {
+pub(super) fn remove_participant(session: &SessionRecord, command: &RemoveParticipant) -> Decision {
     let participant = get_present(session, command.participant)?;
     own_reason(participant, command.reason.as_ref())?;
     let removed = |participant: ParticipantId| -> SessionEvent {
@@ -51,12 +51,12 @@ pub(super) fn remove_participant(session: &SessionFacts, command: &RemovePartici
     Ok(events)
 }
 
-pub(super) fn mute_participant(session: &SessionFacts, command: &MuteParticipant) -> Decision {
+pub(super) fn mute_participant(session: &SessionRecord, command: &MuteParticipant) -> Decision {
     let participant = get_present(session, command.participant)?;
     Ok(mute(participant, command.source).into_iter().collect())
 }
 
-pub(super) fn unmute_participant(session: &SessionFacts, command: &UnmuteParticipant) -> Decision {
+pub(super) fn unmute_participant(session: &SessionRecord, command: &UnmuteParticipant) -> Decision {
     let participant = get_present(session, command.participant)?;
     if !participant.muted.contains(&command.source) {
         return NOTHING;
@@ -64,12 +64,12 @@ pub(super) fn unmute_participant(session: &SessionFacts, command: &UnmutePartici
     Ok(vec![ParticipantUnmuted { participant: command.participant, source: command.source }.into()])
 }
 
-pub(super) fn mute_all(session: &SessionFacts, command: &MuteAll) -> Decision {
+pub(super) fn mute_all(session: &SessionRecord, command: &MuteAll) -> Decision {
     let others = session.present().filter(|participant| !participant.role.moderates());
     Ok(others.filter_map(|participant| mute(participant, command.source)).collect())
 }
 
-pub(super) fn change_participant_role(session: &SessionFacts, command: &ChangeParticipantRole) -> Decision {
+pub(super) fn change_participant_role(session: &SessionRecord, command: &ChangeParticipantRole) -> Decision {
     let participant = get(session, command.participant)?;
     if participant.state.is_final() {
         return Err(SessionRejection::ParticipantNotIn);
@@ -80,15 +80,15 @@ pub(super) fn change_participant_role(session: &SessionFacts, command: &ChangePa
     Ok(vec![ParticipantRoleChanged { participant: command.participant, role: command.role }.into()])
 }
 
-pub(super) fn lock_session(session: &SessionFacts) -> Decision {
+pub(super) fn lock_session(session: &SessionRecord) -> Decision {
     if session.is_locked() { NOTHING } else { Ok(vec![SessionLocked {}.into()]) }
 }
 
-pub(super) fn unlock_session(session: &SessionFacts) -> Decision {
+pub(super) fn unlock_session(session: &SessionRecord) -> Decision {
     if session.is_locked() { Ok(vec![SessionUnlocked {}.into()]) } else { NOTHING }
 }
 
-fn get_present(session: &SessionFacts, id: ParticipantId) -> Result<&Participant, SessionRejection> {
+fn get_present(session: &SessionRecord, id: ParticipantId) -> Result<&Participant, SessionRejection> {
     let participant = get(session, id)?;
     if participant.state.is_in() { Ok(participant) } else { Err(SessionRejection::ParticipantNotIn) }
 }

@@ -150,8 +150,8 @@ impl Scene {
         EndSession { reason: EndReason::EndedByHost, now: self.now }
     }
 
-    pub(crate) fn facts(&self) -> &SessionFacts {
-        self.state.facts().unwrap()
+    pub(crate) fn facts(&self) -> &SessionRecord {
+        self.state.record().unwrap()
     }
 
     pub(crate) fn status(&self) -> SessionStatus {

@@ -20,13 +20,13 @@ use super::{EndReason, Opener};
 pub enum SessionState {
     #[default]
     Absent,
-    Live(Box<SessionFacts>),
-    Closed(Box<SessionFacts>),
+    Live(Box<SessionRecord>),
+    Closed(Box<SessionRecord>),
 }
 
 impl SessionState {
     /// What is known of the session; none before it was prepared.
-    pub fn facts(&self) -> Option<&SessionFacts> {
+    pub fn record(&self) -> Option<&SessionRecord> {
         match self {
             Self::Absent => None,
             Self::Live(facts) | Self::Closed(facts) => Some(facts),
@@ -34,7 +34,7 @@ impl SessionState {
     }
 
     /// The session while it is live.
-    pub fn live(&self) -> Option<&SessionFacts> {
+    pub fn live(&self) -> Option<&SessionRecord> {
         match self {
             Self::Live(facts) => Some(facts),
             Self::Absent | Self::Closed(_) => None,
@@ -113,7 +113,7 @@ pub struct Finish {
 
 /// All that is known of one session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionFacts {
+pub struct SessionRecord {
     pub session: SessionId,
     pub organization: OrganizationId,
     pub unit: UnitId,
@@ -167,7 +167,7 @@ pub struct SessionFacts {
     pub banned: BTreeSet<PersonId>,
 }
 
-impl SessionFacts {
+impl SessionRecord {
     pub fn participant(&self, id: ParticipantId) -> Option<&Participant> {
         self.participants.iter().find(|participant| participant.participant == id)
     }
