@@ -90,17 +90,9 @@ impl std::fmt::Debug for Envelope {
 
 impl Envelope {
     /// The bytes of a new event, with version and recorded time still 0: [`stamp`] sets them.
-    pub fn unstamped(
-        stream: &str,
-        organization: Option<OrganizationId>,
-        event: &NewEvent,
-    ) -> Vec<u8> {
+    pub fn unstamped(stream: &str, organization: Option<OrganizationId>, event: &NewEvent) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(
-            HEADER_BYTES
-                + stream.len()
-                + event.kind.len()
-                + event.metadata.len()
-                + event.data.len(),
+            HEADER_BYTES + stream.len() + event.kind.len() + event.metadata.len() + event.data.len(),
         );
         bytes.extend_from_slice(&[1, 0]);
         bytes.extend_from_slice(&event.schema.to_le_bytes());
@@ -128,18 +120,12 @@ impl Envelope {
         }
         let envelope = Self(bytes);
         let names = envelope.stream_len() + envelope.kind_len();
-        let total = (HEADER_BYTES + names) as u64
-            + u64::from(envelope.u32_at(56))
-            + u64::from(envelope.u32_at(60));
+        let total = (HEADER_BYTES + names) as u64 + u64::from(envelope.u32_at(56)) + u64::from(envelope.u32_at(60));
         if total != envelope.0.len() as u64 {
             return Err(InvalidEnvelope("its lengths don't add up"));
         }
-        if std::str::from_utf8(&envelope.0[HEADER_BYTES..HEADER_BYTES + envelope.stream_len()])
-            .is_err()
-            || std::str::from_utf8(
-                &envelope.0[HEADER_BYTES + envelope.stream_len()..HEADER_BYTES + names],
-            )
-            .is_err()
+        if std::str::from_utf8(&envelope.0[HEADER_BYTES..HEADER_BYTES + envelope.stream_len()]).is_err()
+            || std::str::from_utf8(&envelope.0[HEADER_BYTES + envelope.stream_len()..HEADER_BYTES + names]).is_err()
         {
             return Err(InvalidEnvelope("a name that is not UTF-8"));
         }
@@ -167,23 +153,18 @@ impl Envelope {
     }
 
     pub fn organization(&self) -> Option<OrganizationId> {
-        Some(self.u128_at(36))
-            .filter(|id| *id != 0)
-            .map(OrganizationId)
+        Some(self.u128_at(36)).filter(|id| *id != 0).map(OrganizationId)
     }
 
     pub fn stream(&self) -> &str {
-        std::str::from_utf8(&self.0[HEADER_BYTES..HEADER_BYTES + self.stream_len()])
-            .unwrap_or_default()
+        std::str::from_utf8(&self.0[HEADER_BYTES..HEADER_BYTES + self.stream_len()]).unwrap_or_default()
     }
 
     /// The part of the stream's name before its id.
     pub fn category(&self) -> &str {
         let stream = self.stream();
         // Ids hold no '-', so the last one ends the category (`api-key-key_01…`).
-        stream
-            .rsplit_once('-')
-            .map_or(stream, |(category, _)| category)
+        stream.rsplit_once('-').map_or(stream, |(category, _)| category)
     }
 
     /// The part of the stream's name after its category.

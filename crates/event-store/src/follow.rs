@@ -17,11 +17,7 @@ impl Follower {
     /// Follows everything after `after`.
     pub fn new(store: Arc<dyn EventStore>, after: Position) -> Self {
         let durable = store.durable();
-        Self {
-            store,
-            durable,
-            last: after,
-        }
+        Self { store, durable, last: after }
     }
 
     /// The position of the last event that was handed out.
@@ -33,9 +29,7 @@ impl Follower {
     pub async fn next_batch(&mut self, max: usize) -> Result<Vec<Recorded>, ReadError> {
         loop {
             if *self.durable.borrow_and_update() > self.last {
-                let batch =
-                    self.store
-                        .read_all(Position(self.last.0 + 1), Direction::Forward, max)?;
+                let batch = self.store.read_all(Position(self.last.0 + 1), Direction::Forward, max)?;
                 if let Some(newest) = batch.last() {
                     self.last = newest.position;
                     return Ok(batch);

@@ -14,19 +14,7 @@ use witan_domain::{OrganizationId, Timestamp};
 
 /// Where an event stands in the order of all events. Strictly increasing, the first is 1; opaque otherwise (dense only in
 /// the embedded journal). 0 stands for "before everything".
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub u64);
 
@@ -94,11 +82,7 @@ impl Append {
         if as_believed {
             return Ok(());
         }
-        Err(AppendError::Conflict {
-            stream: self.stream.clone(),
-            expected: self.expected,
-            actual,
-        })
+        Err(AppendError::Conflict { stream: self.stream.clone(), expected: self.expected, actual })
     }
 }
 
@@ -114,11 +98,7 @@ pub struct Appended {
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     #[error("stream {stream}: expected {expected:?}, is at {actual:?}")]
-    Conflict {
-        stream: String,
-        expected: ExpectedVersion,
-        actual: Option<u64>,
-    },
+    Conflict { stream: String, expected: ExpectedVersion, actual: Option<u64> },
     #[error("the disk is full: nothing was recorded; writes go on when there is room")]
     Full,
     /// Recorded or not, nobody can tell before the store is opened again.
@@ -170,12 +150,7 @@ pub trait EventStore: Send + Sync + 'static {
     ) -> Result<Vec<Recorded>, ReadError>;
 
     /// At most `max` events of all streams, from `from` on (inclusive), in the given direction; only what is durable.
-    fn read_all(
-        &self,
-        from: Position,
-        direction: Direction,
-        max: usize,
-    ) -> Result<Vec<Recorded>, ReadError>;
+    fn read_all(&self, from: Position, direction: Direction, max: usize) -> Result<Vec<Recorded>, ReadError>;
 
     /// The version of the stream's last event, if it has any.
     fn stream_version(&self, stream: &str) -> Result<Option<u64>, ReadError>;
@@ -187,10 +162,7 @@ pub trait EventStore: Send + Sync + 'static {
     /// their cursor, so that a log that was cut and written anew is noticed.
     fn digest(&self, position: Position) -> Result<Option<[u8; 32]>, ReadError> {
         let found = self.read_all(position, Direction::Forward, 1)?;
-        Ok(found
-            .into_iter()
-            .find(|event| event.position == position)
-            .map(|event| event.envelope.digest()))
+        Ok(found.into_iter().find(|event| event.position == position).map(|event| event.envelope.digest()))
     }
 }
 

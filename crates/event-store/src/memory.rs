@@ -11,8 +11,7 @@ use tokio::sync::watch;
 use witan_domain::Timestamp;
 
 use crate::{
-    Append, AppendError, Appended, Direction, Envelope, EventStore, Position, ReadError, Recorded,
-    envelope::stamp,
+    Append, AppendError, Appended, Direction, Envelope, EventStore, Position, ReadError, Recorded, envelope::stamp,
 };
 
 /// Holds everything in memory, and calls it durable.
@@ -32,10 +31,7 @@ struct Log {
 
 impl MemoryStore {
     pub fn new() -> Self {
-        Self {
-            log: Mutex::default(),
-            durable: watch::Sender::new(Position(0)),
-        }
+        Self { log: Mutex::default(), durable: watch::Sender::new(Position(0)) }
     }
 
     /// A poisoned lock still guards a whole log: an append changes it only after its last fallible step.
@@ -55,10 +51,7 @@ impl EventStore for MemoryStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check()?;
         let mut log = self.log();
-        let actual = log
-            .streams
-            .get(&append.stream)
-            .map(|positions| positions.len() as u64 - 1);
+        let actual = log.streams.get(&append.stream).map(|positions| positions.len() as u64 - 1);
         append.expect(actual)?;
         let recorded_at = append.now.max(log.newest_at);
         let first = Position(log.events.len() as u64 + 1);
@@ -67,25 +60,17 @@ impl EventStore for MemoryStore {
         for (position, event) in (first.0..).map(Position).zip(&append.events) {
             let mut bytes = Envelope::unstamped(&append.stream, append.organization, event);
             stamp(&mut bytes, version, recorded_at);
-            let envelope = Envelope::try_new(Bytes::from(bytes))
-                .map_err(|error| AppendError::Invalid(error.to_string()))?;
+            let envelope =
+                Envelope::try_new(Bytes::from(bytes)).map_err(|error| AppendError::Invalid(error.to_string()))?;
             recorded.push(Recorded { position, envelope });
             version += 1;
         }
         let last = Position(first.0 + recorded.len() as u64 - 1);
-        log.streams
-            .entry(append.stream)
-            .or_default()
-            .extend(recorded.iter().map(|event| event.position));
+        log.streams.entry(append.stream).or_default().extend(recorded.iter().map(|event| event.position));
         log.events.extend(recorded);
         log.newest_at = recorded_at;
         self.durable.send_replace(last);
-        Ok(Appended {
-            first,
-            last,
-            version: version - 1,
-            recorded_at,
-        })
+        Ok(Appended { first, last, version: version - 1, recorded_at })
     }
 
     fn read_stream(
@@ -103,46 +88,23 @@ impl EventStore for MemoryStore {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         Ok(match direction {
             Direction::Forward => positions.iter().skip(from).take(max).map(event).collect(),
-            Direction::Backward => positions[..from.saturating_add(1).min(positions.len())]
-                .iter()
-                .rev()
-                .take(max)
-                .map(event)
-                .collect(),
+            Direction::Backward => {
+                positions[..from.saturating_add(1).min(positions.len())].iter().rev().take(max).map(event).collect()
+            }
         })
     }
 
-    fn read_all(
-        &self,
-        from: Position,
-        direction: Direction,
-        max: usize,
-    ) -> Result<Vec<Recorded>, ReadError> {
+    fn read_all(&self, from: Position, direction: Direction, max: usize) -> Result<Vec<Recorded>, ReadError> {
         let log = self.log();
         let from = usize::try_from(from.0).unwrap_or(usize::MAX);
         Ok(match direction {
-            Direction::Forward => log
-                .events
-                .iter()
-                .skip(from.saturating_sub(1))
-                .take(max)
-                .cloned()
-                .collect(),
-            Direction::Backward => log.events[..from.min(log.events.len())]
-                .iter()
-                .rev()
-                .take(max)
-                .cloned()
-                .collect(),
+            Direction::Forward => log.events.iter().skip(from.saturating_sub(1)).take(max).cloned().collect(),
+            Direction::Backward => log.events[..from.min(log.events.len())].iter().rev().take(max).cloned().collect(),
         })
     }
 
     fn stream_version(&self, stream: &str) -> Result<Option<u64>, ReadError> {
-        Ok(self
-            .log()
-            .streams
-            .get(stream)
-            .map(|positions| positions.len() as u64 - 1))
+        Ok(self.log().streams.get(stream).map(|positions| positions.len() as u64 - 1))
     }
 
     fn durable(&self) -> watch::Receiver<Position> {
@@ -158,7 +120,6 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn keeps_the_contract() {
-        crate::contract::contract(async || Arc::new(MemoryStore::new()) as Arc<dyn EventStore>)
-            .await;
+        crate::contract::contract(async || Arc::new(MemoryStore::new()) as Arc<dyn EventStore>).await;
     }
 }

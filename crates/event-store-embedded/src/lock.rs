@@ -1,0 +1,33 @@
+//! One process at a time: an advisory lock on a file that names its holder.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    path::Path,
+};
+
+use crate::recover::OpenError;
+
+const NAME: &str = "lock";
+
+/// Locks the journal for this process, as long as the file stays open.
+pub fn acquire(folder: &Path) -> Result<File, OpenError> {
+    let path = folder.join(NAME);
+    let failed = |error| OpenError::Io { path: path.clone(), error };
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            // Only for the message: without it the journal is as locked.
+            let _ = file.read_to_string(&mut pid);
+            return Err(OpenError::Locked { folder: folder.into(), pid: pid.trim().parse().ok() });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    file.set_len(0).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
