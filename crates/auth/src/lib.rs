@@ -1,1 +1,21 @@
-//! witan-auth
+//! May this actor do this? Cedar policies over facts from the [`Directory`], and the secrets and tokens by which actors
+//! are known.
+//!
+//! Deny by default; other organizations always, except by invitation; a policy that errors denies. No account role opens
+//! content by itself.
+
+mod directory;
+mod matrix;
+mod operation;
+mod policies;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use directory::{Account, ApiKeyRecord, Directory, DirectoryError, HeldRole, RoomAccess};
+pub use matrix::{COLUMNS, Row, markdown, matrix};
+pub use operation::{Operation, OperationKind, ResourceKind, Scope, Scopes, UnknownScope};
+pub use policies::{Decision, Policies, PolicyError, Resource};
+pub use secret::{ApiKeySecret, InvalidSecret, InvitationSecret, PREFIX_CHARS, ResumeSecret};
+pub use token::{JOIN_TOKEN_SECONDS_MAX, JoinToken, TokenError, TokenKey};
