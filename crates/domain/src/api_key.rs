@@ -141,8 +141,14 @@ pub enum ApiKeyState {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKeyFacts {
-    /// As it was made.
-    pub created: ApiKeyCreated,
+    pub organization: OrganizationId,
+    pub key: ApiKeyId,
+    pub user: UserId,
+    pub name: String,
+    pub prefix: String,
+    pub secret_sha256: SecretHash,
+    pub scopes: BTreeSet<String>,
+    pub expires_at: Option<Timestamp>,
     pub last_used_day: Option<u32>,
     pub status: ApiKeyStatus,
 }
@@ -169,7 +175,7 @@ impl ApiKeyState {
         if facts.status == ApiKeyStatus::Revoked {
             return Err(ApiKeyRejection::ApiKeyRevoked);
         }
-        if facts.created.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        if facts.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(ApiKeyRejection::ApiKeyExpired);
         }
         Ok(facts)
@@ -209,7 +215,14 @@ impl Aggregate for ApiKey {
     fn evolve(state: ApiKeyState, event: &ApiKeyEvent, _: Timestamp) -> ApiKeyState {
         match (event, state) {
             (ApiKeyEvent::ApiKeyCreated(created), _) => ApiKeyState::Present(Box::new(ApiKeyFacts {
-                created: created.clone(),
+                organization: created.organization,
+                key: created.key,
+                user: created.user,
+                name: created.name.clone(),
+                prefix: created.prefix.clone(),
+                secret_sha256: created.secret_sha256,
+                scopes: created.scopes.clone(),
+                expires_at: created.expires_at,
                 last_used_day: None,
                 status: ApiKeyStatus::Active,
             })),
@@ -232,18 +245,11 @@ pub fn day_of(at: Timestamp) -> u32 {
 }
 
 fn decide_create(state: &ApiKeyState, create: &CreateApiKey) -> Result<Vec<ApiKeyEvent>, ApiKeyRejection> {
-    let created = ApiKeyCreated {
-        organization: create.organization,
-        key: create.key,
-        user: create.user,
-        name: create.name.clone(),
-        prefix: create.prefix.clone(),
-        secret_sha256: create.secret_sha256,
-        scopes: create.scopes.clone(),
-        expires_at: create.expires_at,
-    };
     if let ApiKeyState::Present(facts) = state {
-        return if facts.created == created { Ok(Vec::new()) } else { Err(ApiKeyRejection::ApiKeyAlreadyExists) };
+        let same = facts.secret_sha256 == create.secret_sha256
+            && (facts.user, &facts.name, &facts.scopes) == (create.user, &create.name, &create.scopes)
+            && (&facts.prefix, facts.expires_at) == (&create.prefix, create.expires_at);
+        return if same { Ok(Vec::new()) } else { Err(ApiKeyRejection::ApiKeyAlreadyExists) };
     }
     text::name("name", &create.name)?;
     let graphic = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -258,6 +264,16 @@ fn decide_create(state: &ApiKeyState, create: &CreateApiKey) -> Result<Vec<ApiKe
     if create.expires_at.is_some_and(|expires_at| expires_at <= create.now) {
         return Err(ApiKeyRejection::ExpiryPassed);
     }
+    let created = ApiKeyCreated {
+        organization: create.organization,
+        key: create.key,
+        user: create.user,
+        name: create.name.clone(),
+        prefix: create.prefix.clone(),
+        secret_sha256: create.secret_sha256,
+        scopes: create.scopes.clone(),
+        expires_at: create.expires_at,
+    };
     Ok(vec![created.into()])
 }
 

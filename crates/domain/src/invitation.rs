@@ -204,8 +204,11 @@ pub enum InvitationState {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvitationFacts {
-    /// As it was made.
-    pub created: InvitationCreated,
+    pub organization: OrganizationId,
+    pub invitation: InvitationId,
+    pub room: RoomId,
+    pub details: InvitationDetails,
+    pub secret_sha256: SecretHash,
     pub exchanges: u32,
     pub status: InvitationStatus,
 }
@@ -229,7 +232,7 @@ impl InvitationState {
     /// The invitation, if it is good at this moment.
     pub fn good_at(&self, now: Timestamp) -> Result<&InvitationFacts, InvitationRejection> {
         let facts = self.facts()?;
-        let details = &facts.created.details;
+        let details = &facts.details;
         if facts.status == InvitationStatus::Revoked {
             return Err(InvitationRejection::InvitationRevoked);
         }
@@ -267,7 +270,7 @@ impl Aggregate for Invitation {
             InvitationCommand::ExchangeInvitation(exchange) => {
                 // Who doesn't know the secret doesn't learn whether there is such an invitation. Comparing hashes of
                 // random secrets needs no constant time: what leaks is of the hash.
-                if state.facts()?.created.secret_sha256 != exchange.secret_sha256 {
+                if state.facts()?.secret_sha256 != exchange.secret_sha256 {
                     return Err(InvitationRejection::InvitationNotFound);
                 }
                 if state.good_at(exchange.now)?.exchanges >= EXCHANGES_MAX {
@@ -281,7 +284,11 @@ impl Aggregate for Invitation {
     fn evolve(state: InvitationState, event: &InvitationEvent, _: Timestamp) -> InvitationState {
         match (event, state) {
             (InvitationEvent::InvitationCreated(created), _) => InvitationState::Present(Box::new(InvitationFacts {
-                created: created.clone(),
+                organization: created.organization,
+                invitation: created.invitation,
+                room: created.room,
+                details: (*created.details).clone(),
+                secret_sha256: created.secret_sha256,
                 exchanges: 0,
                 status: InvitationStatus::Active,
             })),
@@ -305,6 +312,15 @@ fn decide_create(
     state: &InvitationState,
     create: &CreateInvitation,
 ) -> Result<Vec<InvitationEvent>, InvitationRejection> {
+    if let InvitationState::Present(facts) = state {
+        let same =
+            facts.secret_sha256 == create.secret_sha256 && facts.room == create.room && facts.details == create.details;
+        return if same { Ok(Vec::new()) } else { Err(InvitationRejection::InvitationAlreadyExists) };
+    }
+    if !create.room_living {
+        return Err(InvitationRejection::RoomNotLiving);
+    }
+    create.details.check(create.now)?;
     let created = InvitationCreated {
         organization: create.organization,
         invitation: create.invitation,
@@ -312,17 +328,6 @@ fn decide_create(
         details: Box::new(create.details.clone()),
         secret_sha256: create.secret_sha256,
     };
-    if let InvitationState::Present(facts) = state {
-        return if facts.created == created {
-            Ok(Vec::new())
-        } else {
-            Err(InvitationRejection::InvitationAlreadyExists)
-        };
-    }
-    if !create.room_living {
-        return Err(InvitationRejection::RoomNotLiving);
-    }
-    create.details.check(create.now)?;
     Ok(vec![created.into()])
 }
 
