@@ -6,8 +6,11 @@
 //!
 //! **Crash order.** An append writes hashes and positions past the head. A flush syncs these two, *then* writes the head and
 //! syncs it. Opening believes only the head: it checks that the files reach it and that the nodes at the tree's right edge
-//! give its root, and cuts off what lies beyond; the follower feeds that again from [`MerkleLog::cursor`]. A node that was
-//! damaged elsewhere is noticed when it is used: each root and proof is checked against the log's root before it is given out.
+//! give its root, and cuts off what lies beyond (without a head that is everything); the follower feeds that again from
+//! [`MerkleLog::cursor`]. A node that was damaged elsewhere is noticed when it is used: each root and proof is checked
+//! against the log's root before it is given out.
+//!
+//! **A copy** of the folder beside the writer is whole when `head` is copied first: the other two only grow.
 
 use std::{
     fs::{File, OpenOptions},
@@ -94,7 +97,7 @@ impl MerkleLog {
     }
 
     /// Throws away the log in this folder and begins an empty one, for a follower to fill from the first event on. Key,
-    /// origin and newest checkpoint stay: the rebuilt log must agree with them.
+    /// origin and newest checkpoint stay: the rebuilt log must agree with them. Readers of the old log don't see the new one.
     pub fn open_empty(folder: &Path) -> Result<Self, LedgerError> {
         // The head goes first: without it the rest means nothing.
         for name in FILES.iter().rev() {

@@ -127,6 +127,43 @@ fn a_rebuild_gives_the_same_roots() {
     assert_eq!(log.reader().root(33).unwrap(), expected_root(33));
 }
 
+fn device(path: &str) -> File {
+    OpenOptions::new().read(true).write(true).open(path).unwrap()
+}
+
+#[test]
+fn a_full_disk_appends_nothing_and_heals() {
+    let (_folder, mut log) = filled(10);
+    let reader = log.reader();
+    let Shared { folder, positions, .. } = &*reader.0;
+    let full = Shared {
+        folder: folder.clone(),
+        hashes: device("/dev/full"),
+        positions: positions.try_clone().unwrap(),
+        tip: RwLock::new(reader.tip()),
+    };
+    log.reader = LogReader(Arc::new(full));
+    assert!(matches!(log.append(events(10, 20)), Err(LedgerError::Io { doing: "write", .. })));
+    assert_eq!(log.size(), 10);
+    log.reader = reader;
+    assert_eq!(log.append(events(10, 20)).unwrap(), 20);
+    assert_eq!(log.reader().root(20).unwrap(), expected_root(20));
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_written() {
+    let (folder, mut log) = filled(10);
+    log.append(events(10, 20)).unwrap();
+    // It takes the write, and can't be synced.
+    log.head_file = device("/dev/null");
+    assert!(matches!(log.flush(), Err(LedgerError::Io { doing: "sync", .. })));
+    assert!(matches!(log.flush(), Err(LedgerError::Stopped)));
+    assert!(matches!(log.append(events(20, 21)), Err(LedgerError::Stopped)));
+    log.reader().inclusion(3, 20).unwrap();
+    drop(log);
+    assert_eq!(MerkleLog::open(folder.path()).unwrap().cursor(), Some((28, digest(9))));
+}
+
 #[test]
 fn many_chunks_in_one_batch() {
     let size = 2 * CHUNK_LEAVES_MAX + 12_345;

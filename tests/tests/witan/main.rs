@@ -5,5 +5,6 @@
 //! package gives them a server, and people with names, so that a test reads as sentences.
 
 mod architecture;
+mod bundle;
 mod merkle_oracle;
 mod serving;
