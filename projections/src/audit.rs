@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use rocksdb::{DB, WriteBatch};
 use serde::{Deserialize, Serialize};
-use witan_domain::{
-    ApiKeyId, OrganizationId, ParticipantId, SessionId, Timestamp, UserId, actor::Actor, event::Event,
-};
+use witan_domain::{ApiKeyId, OrganizationId, ParticipantId, SessionId, Timestamp, UserId, actor::Actor, event::Event};
 use witan_event_store::{Metadata, Position, Recorded};
 
 use crate::{Key, Listed, Page, Projection, ProjectionError, ReadModels, Table};
 
 const AUDIT: &str = "audit";
 
-pub const TABLES: &[&str] = &[AUDIT];
+pub(crate) const TABLES: &[&str] = &[AUDIT];
 
 /// One event, without its payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

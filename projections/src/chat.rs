@@ -14,7 +14,7 @@ use crate::{Key, Listed, Page, Projection, ProjectionError, ReadModels, Table, m
 const MESSAGES: &str = "messages";
 const PLACES: &str = "message_places";
 
-pub const TABLES: &[&str] = &[MESSAGES, PLACES];
+pub(crate) const TABLES: &[&str] = &[MESSAGES, PLACES];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageRow {

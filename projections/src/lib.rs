@@ -2,15 +2,19 @@
 //!
 //! [`ReadModels`] opens the database and is what readers ask; [`ReadModels::run`] is the one follower that writes.
 
+pub mod audit;
 pub mod changes;
+pub mod chat;
 pub mod follower;
 pub mod models;
+pub mod organizations;
 pub mod page;
 pub mod replay;
+pub mod rooms;
+pub mod row;
 pub mod sessions;
-pub mod chat;
-pub mod audit;
 pub mod table;
+pub mod users;
 
 use std::{
     path::Path,
@@ -27,6 +31,7 @@ pub use changes::Changes;
 pub use follower::{BATCH_EVENTS_MAX, Cursor, Fold, Projection};
 pub use page::{Listed, PAGE_ROWS_MAX, Page};
 pub use replay::{Comparison, Difference};
+pub use row::Row;
 pub use table::{Key, Rows, Table};
 
 /// Why a read model can't be read or go on.
@@ -160,8 +165,7 @@ impl ReadModels {
 
     /// Writes rows and cursors to disk, so that the next start has less to fold again.
     pub fn flush(&self) -> Result<(), ProjectionError> {
-        let families: Vec<_> =
-            models::tables().filter_map(|table| self.db.cf_handle(table)).collect();
+        let families: Vec<_> = models::tables().filter_map(|table| self.db.cf_handle(table)).collect();
         let mut options = rocksdb::FlushOptions::default();
         options.set_wait(true);
         Ok(self.db.flush_cfs_opt(&families, &options)?)

@@ -6,20 +6,28 @@ use rocksdb::DB;
 use witan_domain::OrganizationId;
 use witan_event_store::Recorded;
 
-use crate::{Projection, ProjectionError, audit, chat, follower::CURSORS, sessions};
+use crate::{Projection, ProjectionError, audit, chat, follower::CURSORS, organizations, rooms, sessions, users};
 
 /// Every read model, ready to fold.
 pub fn all(db: &Arc<DB>) -> Vec<Box<dyn Projection>> {
     vec![
+        Box::new(organizations::Organizations::new(db)),
+        Box::new(organizations::UnitTrees::new(db)),
+        Box::new(users::Users::new(db)),
+        Box::new(users::ApiKeys::new(db)),
+        Box::new(rooms::Rooms::new(db)),
+        Box::new(rooms::Invitations::new(db)),
         Box::new(sessions::Sessions::new(db)),
         Box::new(chat::Messages::new(db)),
         Box::new(audit::Audit::new(db)),
     ]
 }
 
-/// Every column family.
+/// Every column family: the cursors', and each read model's own.
 pub fn tables() -> impl Iterator<Item = &'static str> {
-    [&[CURSORS], sessions::TABLES, chat::TABLES, audit::TABLES].into_iter().flatten().copied()
+    let of_models =
+        [organizations::TABLES, users::TABLES, rooms::TABLES, sessions::TABLES, chat::TABLES, audit::TABLES];
+    std::iter::once(CURSORS).chain(of_models.into_iter().flatten().copied())
 }
 
 /// Whose stream the event is in, and what it is the stream of.

@@ -5,32 +5,27 @@ use std::sync::Arc;
 use rocksdb::{DB, WriteBatch};
 use serde::{Deserialize, Serialize};
 use witan_domain::{
-    Aggregate, OrganizationId, PersonId, RoomId, SessionId,
+    OrganizationId, PersonId, RoomId, SessionId,
     event::Event,
     session::{Session, SessionEvent, SessionState},
 };
-use witan_event_store::{Position, Recorded};
+use witan_event_store::Recorded;
 
-use crate::{Key, Projection, ProjectionError, ReadModels, Table, models::misfit};
+use crate::{
+    Key, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table,
+    models::{misfit, stream_of},
+    row::fold,
+};
 
 const SESSIONS: &str = "sessions";
 const BY_ROOM: &str = "sessions_by_room";
 const BY_CREATION: &str = "sessions_by_creation";
 const BY_PERSON: &str = "sessions_by_person";
 
-pub const TABLES: &[&str] = &[SESSIONS, BY_ROOM, BY_CREATION, BY_PERSON];
+pub(crate) const TABLES: &[&str] = &[SESSIONS, BY_ROOM, BY_CREATION, BY_PERSON];
 
 /// One session as its readers find it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SessionRow {
-    /// Where it was prepared: lists order by it.
-    pub created: Position,
-    /// The newest event of it.
-    pub position: Position,
-    /// The version of its stream.
-    pub version: u64,
-    pub state: SessionState,
-}
+pub type SessionRow = Row<SessionState>;
 
 /// A line in a list of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,24 +84,11 @@ impl Projection for Sessions {
 
     fn apply(&mut self, event: &Event, recorded: &Recorded) -> Result<(), ProjectionError> {
         let Event::Session(event) = event else { return Ok(()) };
-        let (organization, session) = crate::models::stream_of::<SessionId>(recorded)?;
-        let row = self.rows.edit(&Key::of(organization).id(session.0))?;
-        let before = row.take().unwrap_or(SessionRow {
-            created: recorded.position,
-            position: recorded.position,
-            version: 0,
-            state: SessionState::default(),
-        });
-        let state = Session::evolve(before.state, event, recorded.envelope.recorded_at());
-        if state.record().is_none() {
-            return Err(misfit(recorded, "a session's event before the session was prepared"));
+        let (organization, session) = stream_of::<SessionId>(recorded)?;
+        let new = fold::<Session>(&mut self.rows, &Key::of(organization).id(session.0), event, recorded)?;
+        if new != matches!(event, SessionEvent::SessionPrepared(_)) {
+            return Err(misfit(recorded, "a session begins with its preparation, and has one"));
         }
-        *row = Some(SessionRow {
-            created: before.created,
-            position: recorded.position,
-            version: recorded.envelope.version(),
-            state,
-        });
         self.index(organization, event, recorded, session);
         Ok(())
     }
@@ -150,8 +132,8 @@ impl ReadModels {
         &self,
         organization: OrganizationId,
         list: SessionList,
-        page: &crate::Page,
-    ) -> Result<crate::Listed<SessionRow>, ProjectionError> {
+        page: &Page,
+    ) -> Result<Listed<SessionRow>, ProjectionError> {
         let (table, prefix) = match list {
             SessionList::Organization => (BY_CREATION, Key::of(organization)),
             SessionList::OfRoom(room) => (BY_ROOM, Key::of(organization).id(room.0)),

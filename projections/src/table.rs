@@ -25,6 +25,11 @@ impl Key {
         Self(organization.0.to_be_bytes().to_vec())
     }
 
+    /// The beginning of every key, or of one that names no tenant.
+    pub fn nothing() -> Self {
+        Self(Vec::new())
+    }
+
     /// Appends an id's 128 bits.
     pub fn id(mut self, id: u128) -> Self {
         self.0.extend_from_slice(&id.to_be_bytes());

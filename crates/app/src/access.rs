@@ -89,7 +89,7 @@ impl App {
         facts.hosts = room.details.owner == user
             || account.roles.iter().any(|held| {
                 hosts(held.role)
-                    && held.expires.is_none_or(|expires| now < expires)
+                    && held.holds_at(now)
                     && match held.scope {
                         RoleScope::Organization => true,
                         RoleScope::Unit(unit) => path.contains(&unit),

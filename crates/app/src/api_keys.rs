@@ -13,7 +13,7 @@ use crate::{App, Error, Outcome, Request, execute::Presence};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewApiKey {
     pub name: String,
-    /// What it may do at most; `*` for whatever its user may.
+    /// What it may do at most; none for whatever its user may.
     pub scopes: Vec<String>,
     pub expires_at: Option<Timestamp>,
     /// As whom it acts.
@@ -27,18 +27,9 @@ pub struct CreatedApiKey {
     pub outcome: Outcome<ApiKey>,
 }
 
-fn key_resource(request: &Request, organization: OrganizationId, id: String, user: Option<UserId>) -> Resource {
-    let actor = match request.actor {
-        witan_domain::Actor::User { user, .. } => Some(user),
-        _ => None,
-    };
-    Resource {
-        kind: ResourceKind::ApiKey,
-        organization: Some(organization),
-        id,
-        own: actor.is_some() && actor == user,
-        ..Resource::default()
-    }
+/// What is asked of a key: whom it acts as decides.
+pub fn key_resource(organization: OrganizationId, id: String, user: Option<UserId>) -> Resource {
+    Resource { kind: ResourceKind::ApiKey, organization: Some(organization), id, user, ..Resource::default() }
 }
 
 impl App {
@@ -53,29 +44,26 @@ impl App {
         organization: OrganizationId,
         new: &NewApiKey,
     ) -> Result<CreatedApiKey, Error> {
-        let scopes = Scopes::try_new(new.scopes.iter().map(String::as_str))
+        let scopes = Scopes::parse(new.scopes.iter().map(String::as_str))
             .map_err(|error| Error::invalid("scopes", error.to_string()))?;
         let user_active = self.user_state(organization, new.user)?.is_active();
         let key = ApiKeyId(self.id_for(request, "api key"));
         // With an idempotency key the secret is the same again, for whoever lost the first answer; nobody else can
         // derive it.
+        let mut random = [0; 37];
+        random[..5].copy_from_slice(&key.0.to_be_bytes()[11..]);
         let secret = match &request.idempotency {
             Some(idempotency) => self.tokens.derived_secret(&format!("api key {key} {}", idempotency.key)),
             None => self.sources.random::<32>(),
         };
-        let prefix = key.0.to_be_bytes();
-        let prefix = [prefix[11], prefix[12], prefix[13], prefix[14], prefix[15]];
-        let secret = ApiKeySecret::new(prefix, secret);
+        random[5..].copy_from_slice(&secret);
+        let secret = ApiKeySecret::new(random);
+        let wanted = scopes.clone();
         let user = new.user;
         let task = self
-            .begin::<ApiKey>(
-                request,
-                Some(organization),
-                key,
-                Operation::CreateApiKey,
-                Presence::Optional,
-                move |_| key_resource(request, organization, key.to_string(), Some(user)),
-            )
+            .begin::<ApiKey>(request, Some(organization), key, Operation::CreateApiKey, Presence::Optional, move |_| {
+                Resource { scopes: Some(wanted.clone()), ..key_resource(organization, key.to_string(), Some(user)) }
+            })
             .await?;
         let command = CreateApiKey {
             organization,
@@ -85,7 +73,7 @@ impl App {
             name: new.name.clone(),
             prefix: secret.prefix().to_owned(),
             secret_sha256: SecretHash(secret.sha256()),
-            scopes: scopes.0,
+            scopes: scopes.names().map(str::to_owned).collect(),
             expires_at: new.expires_at,
             now: task.now(),
         };
@@ -107,7 +95,7 @@ impl App {
                         ApiKeyState::Absent => None,
                         ApiKeyState::Present(facts) => Some(facts.user),
                     };
-                    key_resource(request, organization, key.to_string(), user)
+                    key_resource(organization, key.to_string(), user)
                 },
             )
             .await?;

@@ -42,6 +42,9 @@ impl App {
     async fn by_api_key(&self, credential: &str) -> Result<Option<Credentials>, Error> {
         let Ok(secret) = ApiKeySecret::parse(credential) else { return Ok(None) };
         let now = self.sources.now();
+        if !self.directory.wait_for(self.newest_grant().0).await {
+            return Err(Error::Unavailable("The server does not know its newest grants yet: try again.".into()));
+        }
         let Some(record) = self.directory.api_key(secret.prefix()).map_err(Error::fault)? else { return Ok(None) };
         if !secret.matches(&record) || record.revoked || record.expires.is_some_and(|expires| expires <= now) {
             return Ok(None);
@@ -72,11 +75,9 @@ impl App {
             Actor::User { organization, user, .. } => {
                 matches!(self.directory.account(*organization, *user), Ok(Some(account)) if account.active)
             }
-            Actor::Participant { organization, session, participant } => {
-                self.session_state(*organization, *session).is_ok_and(|state| {
-                    state.record().and_then(|record| record.participant(*participant)).is_some()
-                })
-            }
+            Actor::Participant { organization, session, participant } => self
+                .session_state(*organization, *session)
+                .is_ok_and(|state| state.record().and_then(|record| record.participant(*participant)).is_some()),
             Actor::System | Actor::Operator | Actor::Anonymous => true,
         }
     }

@@ -47,14 +47,10 @@ impl App {
         if request.actor == Actor::System {
             return Ok(());
         }
-        let now = self.sources.now();
-        let decision = self.parts.authorise.time(|| {
-            let (actor, scopes) = (&request.actor, request.scopes.as_ref());
-            self.policies.authorize(actor, scopes, operation, resource, self.directory.as_ref(), now)
-        });
-        match decision {
+        match self.decision(request, operation, resource).await {
             Decision::Allow => Ok(()),
             Decision::Deny { policy } => {
+                let now = self.sources.now();
                 self.parts.refusals.fetch_add(1, Relaxed);
                 let reference = request.correlation.to_string();
                 self.record_refusal(request, operation, resource, policy, &reference, now).await;
@@ -64,6 +60,22 @@ impl App {
                 })
             }
         }
+    }
+
+    /// Whether a policy allows it, without a word in the audit trail: to decide what of an answer to show.
+    pub async fn allows(&self, request: &Request, operation: Operation, resource: &Resource) -> bool {
+        request.actor == Actor::System || matches!(self.decision(request, operation, resource).await, Decision::Allow)
+    }
+
+    /// Asked only of a directory that knows the newest grant: what was taken away a moment ago must not be allowed.
+    async fn decision(&self, request: &Request, operation: Operation, resource: &Resource) -> Decision {
+        if !self.directory.wait_for(self.newest_grant().0).await {
+            return Decision::Deny { policy: Some("the directory does not know the newest grant yet".into()) };
+        }
+        let (actor, scopes, now) = (&request.actor, request.scopes.as_ref(), self.sources.now());
+        self.parts
+            .authorise
+            .time(|| self.policies.authorize(actor, scopes, operation, resource, self.directory.as_ref(), now))
     }
 
     /// Only of actors that we know, in their own organization's trail: a stranger can't fill a tenant's log.

@@ -27,17 +27,21 @@ impl App {
         let state = self.session_state(organization, session)?;
         let resource = session_resource(&request.actor, organization, &state);
         let task = self
-            .begin::<Chat>(request, Some(organization), session, Operation::SendMessage, Presence::Optional, move |_| {
-                resource.clone()
-            })
+            .begin::<Chat>(
+                request,
+                Some(organization),
+                session,
+                Operation::SendMessage,
+                Presence::Optional,
+                move |_| resource.clone(),
+            )
             .await?;
         let author = own_participant(request, &state)?;
         let person = state.record().and_then(|record| record.participant(author)).map(|author| author.person);
         let person = person.ok_or(Error::NotFound { what: "participant" })?;
         let message = MessageId(self.id_for(request, "message"));
         let text = self.protect(organization, person, task.stream(), "text", text)?;
-        let command =
-            SendMessage { message, author, text, standing: state.chat_standing(author), now: task.now() };
+        let command = SendMessage { message, author, text, standing: state.chat_standing(author), now: task.now() };
         Ok((message, task.finish(&command.into()).await?))
     }
 

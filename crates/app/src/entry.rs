@@ -9,13 +9,7 @@ use witan_domain::{
     text::SecretHash,
 };
 
-use crate::{
-    App, Error, Outcome, Request,
-    execute::Task,
-    personal::Text,
-    sessions::SESSION,
-    sources::derived_id,
-};
+use crate::{App, Error, Outcome, Request, execute::Task, personal::Text, sessions::SESSION, sources::derived_id};
 
 pub const DISPLAY_NAME_CHARS_MAX: usize = 100;
 pub const DEVICE_CHARS_MAX: usize = 300;
@@ -96,12 +90,12 @@ impl App {
         let name = Text::required("displayName", who.display_name.trim(), DISPLAY_NAME_CHARS_MAX)?;
         let device = who.device.as_deref().filter(|device| !device.trim().is_empty());
         let device = device.map(|device| Text::required("device", device, DEVICE_CHARS_MAX)).transpose()?;
-        let organization = token.organization;
+        let (organization, session) = (token.organization, token.session);
         // The signed token is the right to come to this session's door: what it says was decided when it was made.
         let resource = move |_: &_| Resource {
             kind: ResourceKind::Session,
             organization: Some(organization),
-            id: token.session.to_string(),
+            id: session.to_string(),
             own: true,
             grant: true,
             ..Resource::default()

@@ -95,9 +95,9 @@ impl From<AppendError> for Error {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict { .. } => Self::Contention,
-            AppendError::Full => {
-                Self::Unavailable("The server's disk is full: nothing was recorded. Writes go on when there is room.".into())
-            }
+            AppendError::Full => Self::Unavailable(
+                "The server's disk is full: nothing was recorded. Writes go on when there is room.".into(),
+            ),
             AppendError::OutcomeUnknown => Self::OutcomeUnknown,
             AppendError::Stopped(why) => {
                 tracing::error!(why, "the event store takes no more writes");

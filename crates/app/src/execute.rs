@@ -107,7 +107,7 @@ pub struct Task<'a, A: Aggregate> {
     organization: Option<OrganizationId>,
     stream: String,
     loaded: Arc<Loaded<A>>,
-    resource: Box<dyn Fn(&A::State) -> Resource + Send + 'a>,
+    resource: Box<dyn Fn(&A::State) -> Resource + Send + Sync + 'a>,
     operation: Operation,
     _turn: MutexGuard<'a, ()>,
 }
@@ -123,7 +123,7 @@ impl App {
         id: A::Id,
         operation: Operation,
         presence: Presence,
-        resource: impl Fn(&A::State) -> Resource + Send + 'a,
+        resource: impl Fn(&A::State) -> Resource + Send + Sync + 'a,
     ) -> Result<Task<'a, A>, Error> {
         let stream = A::stream(id);
         let turn = self.streams.lock(&stream).await;
@@ -202,7 +202,8 @@ impl<A: Aggregate> Task<'_, A> {
         }
         for _ in 0..ATTEMPTS_MAX {
             self.check_expected_version()?;
-            let events = self.app.parts.decide.time(|| A::decide(&self.loaded.state, command)).map_err(Error::rejected)?;
+            let events =
+                self.app.parts.decide.time(|| A::decide(&self.loaded.state, command)).map_err(Error::rejected)?;
             if events.is_empty() {
                 return Ok(self.unchanged(None));
             }
@@ -288,8 +289,7 @@ impl<A: Aggregate> Task<'_, A> {
             let answer = crate::streams::Answer { input: idempotency.input.clone(), last: appended.last };
             loaded.answers.insert(idempotency.key.clone(), answer);
         }
-        let outcome =
-            Outcome { state: loaded.state.clone(), version: loaded.version, position: Some(appended.last) };
+        let outcome = Outcome { state: loaded.state.clone(), version: loaded.version, position: Some(appended.last) };
         self.app.streams.keep(&self.stream, Arc::new(loaded));
         outcome
     }

@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use crate::reactors::stopped;
 use tokio::sync::{broadcast, watch};
 use witan_domain::{OrganizationId, SessionId};
 use witan_event_store::{Direction, EventStore, Follower, Position, ReadError, Recorded};
@@ -74,7 +75,7 @@ impl Feeds {
         loop {
             let batch = tokio::select! {
                 batch = follower.next_batch(BATCH_EVENTS) => batch?,
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = stopped(&mut stop) => return Ok(()),
             };
             for recorded in &batch {
                 let Some(organization) = recorded.envelope.organization() else { continue };

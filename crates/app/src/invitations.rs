@@ -2,17 +2,15 @@
 
 use witan_auth::{InvitationSecret, Operation, Resource, ResourceKind};
 use witan_domain::{
-    Actor, Aggregate, InvitationId, PersonId, RoomId, SessionRole, Timestamp, TokenId,
-    invitation::{CreateInvitation, ExchangeInvitation, Invitation, InvitationDetails, InvitationState, RevokeInvitation},
+    Aggregate, InvitationId, PersonId, RoomId, SessionRole, Timestamp, TokenId,
+    invitation::{
+        CreateInvitation, ExchangeInvitation, Invitation, InvitationDetails, InvitationState, RevokeInvitation,
+    },
     text::{self, SecretHash},
 };
 
 use crate::{
-    App, Error, Outcome, Request,
-    access::Invited,
-    execute::Presence,
-    opening::Ticket,
-    personal::Text,
+    App, Error, Outcome, Request, access::Invited, execute::Presence, opening::Ticket, personal::Text,
     rooms::room_resource,
 };
 
@@ -43,7 +41,7 @@ impl App {
     ) -> Result<CreatedInvitation, Error> {
         let organization = request.organization()?;
         let state = self.room_state(organization, room)?;
-        let resource = room_resource(request, organization, &state);
+        let resource = Resource { kind: ResourceKind::Invitation, ..room_resource(organization, &state) };
         let invitation = InvitationId(self.id_for(request, "invitation"));
         let of_room = resource.clone();
         let task = self
@@ -66,7 +64,7 @@ impl App {
             }
             None => self.sources.random::<16>(),
         };
-        let secret = InvitationSecret::new(invitation, secret);
+        let secret = InvitationSecret::new(secret);
         let command = CreateInvitation {
             organization,
             invitation,
@@ -124,7 +122,7 @@ impl App {
         let resource = Resource {
             kind: ResourceKind::Invitation,
             id: invitation.to_string(),
-            ..room_resource(request, organization, &room)
+            ..room_resource(organization, &room)
         };
         let task = self
             .begin::<Invitation>(
@@ -140,36 +138,49 @@ impl App {
     }
 
     /// Exchanges the secret for a join token: no account is needed, the secret is the right.
-    pub async fn exchange_invitation(&self, request: &Request, secret: &str) -> Result<Ticket, Error> {
+    pub async fn exchange_invitation(
+        &self,
+        request: &Request,
+        invitation: InvitationId,
+        secret: &str,
+    ) -> Result<Ticket, Error> {
         let wrong = || Error::Rejected {
             code: "INVITATION_NOT_FOUND",
             field: Some("secret".into()),
             message: "There is no such invitation.".into(),
         };
         let secret = InvitationSecret::parse(secret).map_err(|_| wrong())?;
-        let stream = Invitation::stream(secret.invitation());
+        let stream = Invitation::stream(invitation);
         let loaded = self.streams.load::<Invitation>(&stream)?;
         let organization = loaded.organization.ok_or_else(wrong)?;
         let InvitationState::Present(facts) = &loaded.state else { return Err(wrong()) };
         let (room, person, role) = (facts.room, facts.details.person, facts.details.role);
         drop(loaded);
         let token = TokenId(self.id_for(request, "join token"));
-        let system = Request { actor: Actor::System, scopes: None, ..request.clone() };
+        // Who has the secret has the right: it is compared where the exchange is decided.
+        let resource = Resource {
+            kind: ResourceKind::Invitation,
+            organization: Some(organization),
+            id: invitation.to_string(),
+            room: Some(room),
+            grant: true,
+            ..Resource::default()
+        };
         let task = self
             .begin::<Invitation>(
-                &system,
+                request,
                 Some(organization),
-                secret.invitation(),
+                invitation,
                 Operation::ExchangeInvitation,
                 Presence::Needed("invitation"),
-                |_| Resource::default(),
+                move |_| resource.clone(),
             )
             .await?;
         let command = ExchangeInvitation { secret_sha256: SecretHash(secret.sha256()), token, now: task.now() };
         // Checked before the exchange is recorded: a room that has no session now costs no exchange.
         Invitation::decide(task.state(), &command.clone().into()).map_err(Error::rejected)?;
         let room = self.room_state(organization, room)?;
-        let invited = Invited { invitation: secret.invitation(), person, role };
+        let invited = Invited { invitation, person, role };
         let ticket = self.invited_ticket(request, room.facts().map_err(Error::rejected)?, invited, token)?;
         task.finish(&command.into()).await?;
         Ok(ticket)

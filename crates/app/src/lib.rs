@@ -1,10 +1,10 @@
 //! What witan does: each use case is a method of [`App`], which protects what is personal, authorises, loads, decides
 //! and appends. What follows from an event by itself is in [`reactors`].
 
-pub mod authenticate;
-mod authorise;
 mod access;
 pub mod api_keys;
+pub mod authenticate;
+mod authorise;
 mod chat;
 pub mod entry;
 pub mod error;
@@ -15,8 +15,8 @@ pub mod invitations;
 pub mod opening;
 pub mod organizations;
 pub mod parts;
-pub mod personal;
 pub mod people;
+pub mod personal;
 pub mod presence;
 pub mod proofs;
 pub mod reactors;
@@ -34,8 +34,8 @@ use std::sync::{
 };
 
 use witan_auth::{Directory, Policies, TokenKey};
-use witan_domain::{Actor, OrganizationId};
-use witan_event_store::{EventStore, Position};
+use witan_domain::{Actor, OrganizationId, PersonId, UnitId};
+use witan_event_store::EventStore;
 use witan_ledger::{LogReader, MerkleLog, Signer};
 use witan_media::Media;
 use witan_vault::Vault;
@@ -44,6 +44,25 @@ pub use authenticate::Credentials;
 pub use error::Error;
 pub use execute::{IdempotencyKey, Outcome, Request};
 pub use sources::Sources;
+pub use witan_event_store::{Direction, Position};
+
+/// What a command has to know of other streams than its own, from the read models: what they don't know yet, a reaction
+/// or the next command finds.
+pub trait Lookups: Send + Sync + 'static {
+    /// Whether a room of the unit is not archived.
+    fn has_living_rooms(&self, organization: OrganizationId, unit: UnitId) -> Result<bool, Error>;
+
+    fn person_ties(&self, organization: OrganizationId, person: PersonId) -> Result<PersonTies, Error>;
+}
+
+/// What ties a person to the organization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PersonTies {
+    /// An active account is theirs.
+    pub active_user: bool,
+    /// They are in a live session, or at its door.
+    pub in_live_session: bool,
+}
 
 /// What an [`App`] is made of.
 pub struct Pieces {
@@ -52,6 +71,7 @@ pub struct Pieces {
     pub policies: Policies,
     pub tokens: TokenKey,
     pub directory: Arc<dyn Directory>,
+    pub lookups: Arc<dyn Lookups>,
     pub merkle_log: MerkleLog,
     pub signer: Signer,
     pub media: Arc<dyn Media>,
@@ -65,6 +85,7 @@ pub struct App {
     pub(crate) policies: Policies,
     pub(crate) tokens: TokenKey,
     pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) lookups: Arc<dyn Lookups>,
     pub(crate) log: LogReader,
     /// Until its reactor takes it.
     pub(crate) merkle_log: Mutex<Option<MerkleLog>>,
@@ -91,6 +112,7 @@ impl App {
             policies: pieces.policies,
             tokens: pieces.tokens,
             directory: pieces.directory,
+            lookups: pieces.lookups,
             log: pieces.merkle_log.reader(),
             merkle_log: Mutex::new(Some(pieces.merkle_log)),
             signer: pieces.signer,

@@ -3,11 +3,11 @@
 //! The room is the one that knows its live session, so opening is recorded there first; then the session's own stream
 //! begins. If that is cut short, the reactor `sessions` goes on with it.
 
-use witan_auth::{JoinToken, Operation};
+use witan_auth::{JOIN_TOKEN_SECONDS_MAX, JoinToken, Operation};
 use witan_domain::{
-    Actor, Aggregate, OrganizationId, PersonId, RoomId, SessionId, TokenId, UserId,
+    Actor, Aggregate, OrganizationId, PersonId, RoomId, SessionId, Timestamp, TokenId, UserId,
     policy::Access,
-    room::{OpenSession, ReleaseSession, Room, RoomFacts, RoomState, SessionOpened},
+    room::{OpenSession, ReleaseSession, Room, RoomFacts, SessionOpened},
     session::{EndSession, MarkSessionReady, Opener, PrepareSession, Session, SessionState},
     settings::SettingValue,
 };
@@ -21,8 +21,6 @@ use crate::{
 };
 
 pub const RECORD_ID_CHARS_MAX: usize = 200;
-/// How long a join token leads to the door.
-pub const JOIN_TOKEN_SECONDS: u64 = 300;
 
 /// What the opener chooses.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +34,7 @@ pub struct OpeningInput {
 /// A join token and when it ends.
 pub struct Ticket {
     pub token: String,
+    pub expires: Timestamp,
     pub claims: JoinToken,
 }
 
@@ -51,14 +50,7 @@ impl App {
         let state = self.room_state(organization, room)?;
         let facts = state.facts().map_err(Error::rejected)?.clone();
         let above = self.levels_above(&facts)?;
-        let policies = above.policies(facts.details.purpose, &facts.policies);
-        let may_open = policies.may_open(&self.access_facts(request, &facts, &above, None)?);
-        let resource = move |state: &RoomState| {
-            let mut resource = room_resource(request, organization, state);
-            resource.grant = may_open;
-            resource
-        };
-        self.authorise(request, Operation::OpenSession, &resource(&state)).await?;
+        self.authorise(request, Operation::OpenSession, &room_resource(organization, &state)).await?;
         self.release_closed(request, &facts).await?;
         let session = SessionId(self.id_for(request, "session"));
         let record = self.protect_record(request, organization, room, session, input.record_id.as_deref()).await?;
@@ -71,8 +63,7 @@ impl App {
         if let Some(before) = input.continues {
             self.check_continued(organization, before)?;
         }
-        let task =
-            self.begin::<Room>(request, Some(organization), room, Operation::OpenSession, ROOM, resource).await?;
+        let task = self.begin_room(request, room, Operation::OpenSession).await?;
         let command = OpenSession {
             session,
             organization_active: above.organization_active(),
@@ -146,7 +137,8 @@ impl App {
         let Some(live) = room.live_session else { return Ok(()) };
         let closed = matches!(self.session_state(room.organization, live), Ok(SessionState::Closed(_)));
         if closed {
-            self.release_session(&Request::system(request.correlation, None), room.organization, room.room, live).await?;
+            self.release_session(&Request::system(request.correlation, None), room.organization, room.room, live)
+                .await?;
         }
         Ok(())
     }
@@ -160,7 +152,7 @@ impl App {
     ) -> Result<(), Error> {
         let task = self
             .begin::<Room>(request, Some(organization), room, Operation::OpenSession, ROOM, |state| {
-                room_resource(request, organization, state)
+                room_resource(organization, state)
             })
             .await?;
         task.finish(&ReleaseSession { session }.into()).await.map(|_| ())
@@ -173,8 +165,7 @@ impl App {
         organization: OrganizationId,
         session: SessionId,
     ) -> Result<(), Error> {
-        let command =
-            EndSession { reason: witan_domain::session::EndReason::RoomDisabled, now: self.sources.now() };
+        let command = EndSession { reason: witan_domain::session::EndReason::RoomDisabled, now: self.sources.now() };
         crate::reactors::settled(self.command_session(request, organization, session, command.into()).await)
     }
 
@@ -216,8 +207,7 @@ impl App {
         let above = self.levels_above(facts)?;
         let policies = above.policies(facts.details.purpose, &facts.policies);
         let access = policies.may_join(&self.access_facts(request, facts, &above, None)?);
-        let mut resource = crate::sessions::session_resource(&request.actor, organization, &state);
-        resource.grant = access.is_some();
+        let resource = crate::sessions::session_resource(&request.actor, organization, &state);
         self.authorise(request, Operation::CreateJoinToken, &resource).await?;
         let access = access.ok_or_else(|| Error::Forbidden { reference: request.correlation.to_string() })?;
         let (user, person) = self.acting_person(request, organization)?;
@@ -285,10 +275,9 @@ impl App {
             invitation: invited.map(|invited| invited.invitation),
             role: access.role,
             lobby: access.lobby,
-            expires: now.plus_seconds(JOIN_TOKEN_SECONDS),
         };
         let token = self.tokens.sign(&claims, now).map_err(Error::fault)?;
-        Ok(Ticket { token, claims })
+        Ok(Ticket { token, expires: now.plus_seconds(JOIN_TOKEN_SECONDS_MAX), claims })
     }
 
     fn acting_person(&self, request: &Request, organization: OrganizationId) -> Result<(UserId, PersonId), Error> {

@@ -104,7 +104,7 @@ impl App {
         };
         let system = Request { actor: witan_domain::Actor::System, ..request.step() };
         self.create_user_as(&system, organization, user, owner).await?;
-        let key = NewApiKey { name: "first key".into(), scopes: vec!["*".into()], expires_at: None, user };
+        let key = NewApiKey { name: "first key".into(), scopes: Vec::new(), expires_at: None, user };
         let key = self.create_api_key_as(&system, organization, &key).await?;
         Ok(Founded { organization, owner: user, api_key: key.text, outcome })
     }

@@ -1,12 +1,14 @@
 //! People: the right to be forgotten, for one person in one organization.
 
-use witan_auth::{Operation, Resource, ResourceKind};
+use witan_auth::Operation;
 use witan_domain::{
-    PersonId,
+    OrganizationId, PersonId,
     person::{ErasePerson, Ground, Person},
 };
 
-use crate::{App, Error, Outcome, Request, execute::Presence};
+use witan_vault::VaultError;
+
+use crate::{App, Error, Outcome, Request, execute::Presence, history::organization_resource};
 
 impl App {
     /// Records that the person is erased, then destroys their key: from then on everybody sees "erased". Hashes, proofs
@@ -18,12 +20,6 @@ impl App {
         ground: Ground,
     ) -> Result<Outcome<Person>, Error> {
         let organization = request.organization()?;
-        let resource = Resource {
-            kind: ResourceKind::Person,
-            organization: Some(organization),
-            id: person.to_string(),
-            ..Resource::default()
-        };
         let task = self
             .begin::<Person>(
                 request,
@@ -31,15 +27,15 @@ impl App {
                 person,
                 Operation::ErasePerson,
                 Presence::Optional,
-                move |_| resource.clone(),
+                move |_| organization_resource(organization),
             )
             .await?;
-        let ties = self.directory.person_ties(organization, person).map_err(Error::fault)?;
+        let ties = self.lookups.person_ties(organization, person)?;
         let command = ErasePerson {
             organization,
             person,
             ground,
-            known: ties.known,
+            known: self.knows(organization, person)?,
             active_user: ties.active_user,
             in_live_session: ties.in_live_session,
         };
@@ -47,5 +43,12 @@ impl App {
         self.vault.erase(organization, person).await?;
         Ok(outcome)
     }
-}
 
+    fn knows(&self, organization: OrganizationId, person: PersonId) -> Result<bool, Error> {
+        match self.vault.disclose(organization, person, "", "") {
+            Ok(_) => Ok(true),
+            Err(VaultError::UnknownPerson(_) | VaultError::PersonErased(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -42,7 +42,7 @@ impl App {
         let protected =
             self.parts.protect.time(|| self.vault.protect(organization, person, stream, field, text.as_str()));
         protected.map_err(|error| match error {
-            VaultError::PersonErased => Error::Rejected {
+            VaultError::PersonErased(_) => Error::Rejected {
                 code: "PERSON_ERASED",
                 field: Some(field.into()),
                 message: "This person's data was erased: nothing more can be recorded about them.".into(),
@@ -51,15 +51,18 @@ impl App {
         })
     }
 
-    /// What the value says, or that it is erased.
+    /// What the value says; `None` when it is erased.
     pub fn reveal(
         &self,
         organization: OrganizationId,
         stream: &str,
         field: &str,
         private: &Private,
-    ) -> Result<Revealed, Error> {
-        Ok(self.vault.reveal(organization, stream, field, private)?)
+    ) -> Result<Option<String>, Error> {
+        match self.vault.reveal(organization, stream, field, private)? {
+            Revealed::Value(value) => Ok(Some(value)),
+            Revealed::Erased => Ok(None),
+        }
     }
 
     /// A stored payload with every private value in it revealed: `{ "value": …, "erased": … }` in its place.
@@ -74,14 +77,8 @@ impl App {
         Ok(match value {
             Value::Object(object) if is_private(&object) => {
                 let private: Private = serde_json::from_value(Value::Object(object)).map_err(Error::fault)?;
-                match self.reveal(organization, stream, field, &private)? {
-                    Revealed::Value(value) => {
-                        serde_json::json!({ "person": private.person, "value": value, "erased": false })
-                    }
-                    Revealed::Erased => {
-                        serde_json::json!({ "person": private.person, "value": null, "erased": true })
-                    }
-                }
+                let value = self.reveal(organization, stream, field, &private)?;
+                serde_json::json!({ "person": private.person, "erased": value.is_none(), "value": value })
             }
             Value::Object(object) => {
                 let mut revealed = serde_json::Map::with_capacity(object.len());

@@ -49,9 +49,10 @@ impl App {
     ) -> Result<ProvedEvent, Error> {
         let organization = request.organization()?;
         self.authorise_proof(request, position).await?;
-        let recorded = self.store.read_all(position, Direction::Forward, 1)?.pop().filter(|recorded| {
-            recorded.position == position && recorded.envelope.organization() == Some(organization)
-        });
+        let recorded =
+            self.store.read_all(position, Direction::Forward, 1)?.pop().filter(|recorded| {
+                recorded.position == position && recorded.envelope.organization() == Some(organization)
+            });
         let recorded = recorded.ok_or(Error::NotFound { what: "event" })?;
         let checkpoint = self.checkpoint(size)?.ok_or_else(not_yet)?;
         let size = checkpoint_size(&checkpoint).ok_or_else(not_yet)?;
@@ -63,7 +64,7 @@ impl App {
     /// Who may read an event may have its proof: an auditor any, a participant those of their session.
     async fn authorise_proof(&self, request: &Request, position: Position) -> Result<(), Error> {
         let resource = organization_resource(request.organization()?);
-        if self.allows(request, Operation::ReadProofs, &resource) {
+        if self.allows(request, Operation::ReadInclusionProof, &resource).await {
             return Ok(());
         }
         self.event_at(request, position).await.map(|_| ())

@@ -117,7 +117,7 @@ impl Run {
         loop {
             let batch = tokio::select! {
                 batch = follower.next_batch(BATCH_EVENTS) => batch?,
-                _ = self.stop.wait_for(|stop| *stop) => return self.cursor.flush(),
+                () = stopped(&mut self.stop) => return self.cursor.flush(),
             };
             for recorded in &batch {
                 if !self.insist(reaction, recorded).await? {
@@ -142,7 +142,7 @@ impl Run {
             }
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(pause)) => {}
-                _ = self.stop.wait_for(|stop| *stop) => return Ok(false),
+                () = stopped(&mut self.stop) => return Ok(false),
             }
             pause = (pause * 2).min(RETRY_MILLISECONDS_MAX);
         }
@@ -174,4 +174,10 @@ pub(crate) fn settled<T>(result: Result<T, Error>) -> Result<(), Error> {
         Ok(_) | Err(Error::Rejected { .. } | Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Waits until it is time to stop.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Whoever could say so being gone says so too.
+    let _ = stop.wait_for(|stop| *stop).await;
 }

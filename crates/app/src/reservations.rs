@@ -16,7 +16,7 @@ impl App {
         name: ReservationId,
         holder: Holder,
     ) -> Result<(), Error> {
-        self.reservation(request, organization, name, ReservationCommand::Reserve(ReserveName { holder })).await
+        self.reservation(request, organization, name, ReserveName { holder }.into()).await
     }
 
     pub(crate) async fn release(
@@ -26,7 +26,7 @@ impl App {
         name: ReservationId,
         holder: Holder,
     ) -> Result<(), Error> {
-        self.reservation(request, organization, name, ReservationCommand::Release(ReleaseName { holder })).await
+        self.reservation(request, organization, name, ReleaseName { holder }.into()).await
     }
 
     /// A step of a process that was authorised as a whole, so it is witan itself that takes it. It has no idempotency
@@ -41,14 +41,9 @@ impl App {
         let request = Request::system(request.correlation, request.causation);
         let resource = organization.map(organization_resource).unwrap_or_default();
         let task = self
-            .begin::<Reservation>(
-                &request,
-                organization,
-                name,
-                Operation::CreateRoom,
-                Presence::Optional,
-                move |_| resource.clone(),
-            )
+            .begin::<Reservation>(&request, organization, name, Operation::CreateRoom, Presence::Optional, move |_| {
+                resource.clone()
+            })
             .await?;
         task.finish(&command).await.map(|_| ())
     }

@@ -7,8 +7,8 @@ use witan_domain::{
     policy::PolicyLevel,
     reservation::{Holder, ReservationId},
     room::{
-        AddRoomPerson, ArchiveRoom, CreateRoom, DisableRoom, EnableRoom, RemoveRoomPerson, Room, RoomDetails, RoomFacts,
-        RoomKind, RoomState, SetRoomPolicies, SetRoomSettings, UpdateRoom,
+        AddRoomPerson, ArchiveRoom, CreateRoom, DisableRoom, EnableRoom, RemoveRoomPerson, Room, RoomDetails,
+        RoomFacts, RoomKind, RoomState, SetRoomPolicies, SetRoomSettings, UpdateRoom,
     },
     settings::{Level, Purpose},
     text::Slug,
@@ -17,7 +17,6 @@ use witan_domain::{
 use crate::{
     App, Error, Outcome, Request,
     execute::{Presence, Task},
-    units::unit_resource,
 };
 
 pub(crate) const ROOM: Presence = Presence::Needed("room");
@@ -36,19 +35,26 @@ pub struct RoomInput {
     pub not_after: Option<Timestamp>,
 }
 
-/// What the actor is to this room.
-pub fn room_resource(request: &Request, organization: OrganizationId, state: &RoomState) -> Resource {
-    let mut resource =
-        Resource { kind: ResourceKind::Room, organization: Some(organization), ..Resource::default() };
+/// What is asked of a room: its owner, its people and its policies count.
+pub fn room_resource(organization: OrganizationId, state: &RoomState) -> Resource {
+    let mut resource = Resource { kind: ResourceKind::Room, organization: Some(organization), ..Resource::default() };
     if let Ok(facts) = state.facts() {
         resource.unit = Some(facts.unit);
+        resource.room = Some(facts.room);
         resource.id = facts.room.to_string();
-        if let witan_domain::Actor::User { user, .. } = request.actor {
-            resource.own = facts.details.owner == user;
-            resource.session_role = facts.people.get(&user).copied();
-        }
     }
     resource
+}
+
+/// What is asked of a room that is not there yet.
+fn new_room_resource(organization: OrganizationId, unit: UnitId) -> Resource {
+    Resource {
+        kind: ResourceKind::Room,
+        organization: Some(organization),
+        unit: Some(unit),
+        id: unit.to_string(),
+        ..Resource::default()
+    }
 }
 
 impl App {
@@ -59,10 +65,8 @@ impl App {
         operation: Operation,
     ) -> Result<Task<'a, Room>, Error> {
         let organization = request.organization()?;
-        self.begin::<Room>(request, Some(organization), room, operation, ROOM, move |state| {
-            room_resource(request, organization, state)
-        })
-        .await
+        let resource = move |state: &RoomState| room_resource(organization, state);
+        self.begin::<Room>(request, Some(organization), room, operation, ROOM, resource).await
     }
 
     fn room_details(&self, input: &RoomInput, owner: UserId) -> Result<RoomDetails, Error> {
@@ -85,7 +89,7 @@ impl App {
         input: &RoomInput,
     ) -> Result<(RoomId, Outcome<Room>), Error> {
         let organization = request.organization()?;
-        self.authorise(request, Operation::CreateRoom, &unit_resource(organization, unit)).await?;
+        self.authorise(request, Operation::CreateRoom, &new_room_resource(organization, unit)).await?;
         let owner = input.owner.map_or_else(|| acting_user(request), Ok)?;
         let details = self.room_details(input, owner)?;
         let slug = details.slug;
@@ -117,16 +121,21 @@ impl App {
                 create.room,
                 Operation::CreateRoom,
                 Presence::Optional,
-                move |_| unit_resource(organization, unit),
+                move |_| new_room_resource(organization, unit),
             )
             .await?;
         self.finish_grant(task, &create.into()).await
     }
 
-    pub async fn update_room(&self, request: &Request, room: RoomId, input: &RoomInput) -> Result<Outcome<Room>, Error> {
+    pub async fn update_room(
+        &self,
+        request: &Request,
+        room: RoomId,
+        input: &RoomInput,
+    ) -> Result<Outcome<Room>, Error> {
         let organization = request.organization()?;
         let state = self.room_state(organization, room)?;
-        self.authorise(request, Operation::UpdateRoom, &room_resource(request, organization, &state)).await?;
+        self.authorise(request, Operation::UpdateRoom, &room_resource(organization, &state)).await?;
         let facts = state.facts().map_err(Error::rejected)?.clone();
         let slug = Slug::try_new(&input.slug).map_err(Error::rejected)?;
         let holder = Holder::Room(room);

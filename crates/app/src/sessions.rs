@@ -6,10 +6,9 @@ use witan_domain::{
     participant::{ConsentPurpose, MediaSource, Participant},
     session::{
         AdmitAll, AdmitParticipant, ChangeParticipantRole, ChangeSessionSetting, DenyParticipant, DropParticipant,
-        EndReason, EndSession, ExtendSession, GiveConsent, HoldParticipant, LeaveSession, LockSession,
-        MoveParticipant, MuteAll, MuteParticipant, ReconnectParticipant, ReleaseParticipant, RemoveParticipant,
-        Session, SessionCommand, SessionRecord, SessionState, UnlockSession, UnmuteParticipant, WithdrawConsent,
-        WithdrawKnock,
+        EndReason, EndSession, ExtendSession, GiveConsent, HoldParticipant, LeaveSession, LockSession, MoveParticipant,
+        MuteAll, MuteParticipant, ReconnectParticipant, ReleaseParticipant, RemoveParticipant, Session, SessionCommand,
+        SessionRecord, SessionState, UnlockSession, UnmuteParticipant, WithdrawConsent, WithdrawKnock,
     },
     settings::SettingValue,
 };
@@ -24,13 +23,11 @@ pub(crate) const SESSION: Presence = Presence::Needed("session");
 
 /// What the actor is to this session.
 pub fn session_resource(actor: &Actor, organization: OrganizationId, state: &SessionState) -> Resource {
-    let mut resource = Resource {
-        kind: ResourceKind::Session,
-        organization: Some(organization),
-        ..Resource::default()
-    };
+    let mut resource =
+        Resource { kind: ResourceKind::Session, organization: Some(organization), ..Resource::default() };
     if let Some(record) = state.record() {
         resource.unit = Some(record.unit);
+        resource.room = Some(record.room);
         resource.id = record.session.to_string();
         resource.session_role = presences(actor, record).find(|there| there.state.is_in()).map(|there| there.role);
         resource.took_part = presences(actor, record).any(|there| there.joined_at().is_some());
@@ -52,9 +49,10 @@ fn presences<'a>(actor: &'a Actor, record: &'a SessionRecord) -> impl Iterator<I
         Actor::User { user, .. } => Some(*user),
         _ => None,
     };
-    record.participants.iter().filter(move |there| {
-        person == Some(there.person) || (user.is_some() && there.user == user)
-    })
+    record
+        .participants
+        .iter()
+        .filter(move |there| person == Some(there.person) || (user.is_some() && there.user == user))
 }
 
 /// A free text about someone, not yet protected.
@@ -87,9 +85,14 @@ impl App {
         command: SessionCommand,
     ) -> Result<Outcome<Session>, Error> {
         let task = self
-            .begin::<Session>(request, Some(organization), session, Operation::EndSession, Presence::Optional, |state| {
-                session_resource(&request.actor, organization, state)
-            })
+            .begin::<Session>(
+                request,
+                Some(organization),
+                session,
+                Operation::EndSession,
+                Presence::Optional,
+                |state| session_resource(&request.actor, organization, state),
+            )
             .await?;
         task.finish(&command).await
     }

@@ -15,7 +15,6 @@ use witan_domain::{
 use crate::{
     App, Error, Outcome, Request,
     execute::{Presence, Task},
-    history::organization_resource,
 };
 
 /// A unit's own data, as it is asked for.
@@ -39,12 +38,13 @@ impl UnitInput {
 }
 
 /// What is asked of a unit: its ancestors' roles hold for it.
-pub fn unit_resource(organization: OrganizationId, unit: UnitId) -> Resource {
+/// Without one: of the top of the tree.
+pub fn unit_resource(organization: OrganizationId, unit: Option<UnitId>) -> Resource {
     Resource {
         kind: ResourceKind::Unit,
         organization: Some(organization),
-        unit: Some(unit),
-        id: unit.to_string(),
+        unit,
+        id: unit.map_or_else(|| organization.to_string(), |unit| unit.to_string()),
         ..Resource::default()
     }
 }
@@ -59,7 +59,7 @@ impl App {
         let organization = request.organization()?;
         // A tree without a unit has no stream yet.
         self.begin::<Units>(request, Some(organization), organization, operation, Presence::Optional, move |_| {
-            unit.map_or_else(|| organization_resource(organization), |unit| unit_resource(organization, unit))
+            unit_resource(organization, unit)
         })
         .await
     }
@@ -95,9 +95,7 @@ impl App {
         parent: Option<UnitId>,
     ) -> Result<Outcome<Units>, Error> {
         let organization = request.organization()?;
-        let target =
-            parent.map_or_else(|| organization_resource(organization), |parent| unit_resource(organization, parent));
-        self.authorise(request, Operation::MoveUnit, &target).await?;
+        self.authorise(request, Operation::MoveUnit, &unit_resource(organization, parent)).await?;
         let task = self.begin_units(request, Operation::MoveUnit, Some(unit)).await?;
         self.finish_grant(task, &MoveUnit { unit, parent }.into()).await
     }
@@ -105,7 +103,7 @@ impl App {
     pub async fn archive_unit(&self, request: &Request, unit: UnitId) -> Result<Outcome<Units>, Error> {
         let organization = request.organization()?;
         let task = self.begin_units(request, Operation::ArchiveUnit, Some(unit)).await?;
-        let has_rooms = self.directory.has_living_rooms(organization, unit).map_err(Error::fault)?;
+        let has_rooms = self.lookups.has_living_rooms(organization, unit)?;
         self.finish_grant(task, &ArchiveUnit { unit, has_rooms }.into()).await
     }
 

@@ -15,9 +15,8 @@ use witan_vault::AliasKind;
 use crate::{
     App, Error, Outcome, Request,
     execute::{Presence, Task},
-    history::organization_resource,
+    organizations::ORGANIZATION,
     personal::Text,
-    units::unit_resource,
 };
 
 const USER: Presence = Presence::Needed("user");
@@ -49,14 +48,31 @@ impl RoleOutcome {
     }
 }
 
-fn user_resource(request: &Request, organization: OrganizationId, user: UserId, state: &UserState) -> Resource {
-    let own = matches!(request.actor, witan_domain::Actor::User { user: actor, .. } if actor == user);
+/// What is asked of an account.
+pub fn user_resource(organization: OrganizationId, user: UserId, state: &UserState) -> Resource {
+    let unit = state.facts().ok().and_then(|facts| facts.details.unit);
+    Resource { user: Some(user), id: user.to_string(), ..new_user_resource(organization, unit) }
+}
+
+/// What is asked of an account that is not there yet.
+fn new_user_resource(organization: OrganizationId, unit: Option<UnitId>) -> Resource {
     Resource {
         kind: ResourceKind::User,
         organization: Some(organization),
-        unit: state.facts().ok().and_then(|facts| facts.details.unit),
+        unit,
+        id: organization.to_string(),
+        ..Resource::default()
+    }
+}
+
+fn role_resource(organization: OrganizationId, user: UserId, role: AccountRole, scope: RoleScope) -> Resource {
+    Resource {
+        kind: ResourceKind::Role,
+        organization: Some(organization),
+        unit: scope_unit(scope),
+        user: Some(user),
+        role: Some(role),
         id: user.to_string(),
-        own,
         ..Resource::default()
     }
 }
@@ -70,17 +86,14 @@ impl App {
     ) -> Result<Task<'a, User>, Error> {
         let organization = request.organization()?;
         self.begin::<User>(request, Some(organization), user, operation, USER, move |state| {
-            user_resource(request, organization, user, state)
+            user_resource(organization, user, state)
         })
         .await
     }
 
     pub async fn create_user(&self, request: &Request, input: &NewUser) -> Result<(UserId, Outcome<User>), Error> {
         let organization = request.organization()?;
-        let resource = input
-            .unit
-            .map_or_else(|| organization_resource(organization), |unit| unit_resource(organization, unit));
-        self.authorise(request, Operation::CreateUser, &resource).await?;
+        self.authorise(request, Operation::CreateUser, &new_user_resource(organization, input.unit)).await?;
         self.check_user(input)?;
         let user = UserId(self.id_for(request, "user"));
         let outcome = self.create_user_as(request, organization, user, input).await?;
@@ -118,7 +131,7 @@ impl App {
         let unit = input.unit;
         let task = self
             .begin::<User>(request, Some(organization), user, Operation::CreateUser, Presence::Optional, move |_| {
-                unit.map_or_else(|| organization_resource(organization), |unit| unit_resource(organization, unit))
+                new_user_resource(organization, unit)
             })
             .await?;
         match self.finish_grant(task, &create.into()).await {
@@ -191,12 +204,12 @@ impl App {
     pub async fn update_user(&self, request: &Request, user: UserId, input: &NewUser) -> Result<Outcome<User>, Error> {
         let organization = request.organization()?;
         let state = self.user_state(organization, user)?;
-        let resource = user_resource(request, organization, user, &state);
+        let resource = user_resource(organization, user, &state);
         self.authorise(request, Operation::UpdateUser, &resource).await?;
         self.check_user(input)?;
         let facts = state.facts().map_err(Error::rejected)?.clone();
         if let Some(unit) = input.unit.filter(|unit| facts.details.unit != Some(*unit)) {
-            self.authorise(request, Operation::CreateUser, &unit_resource(organization, unit)).await?;
+            self.authorise(request, Operation::CreateUser, &new_user_resource(organization, Some(unit))).await?;
         }
         let alias = self.login_alias(request, organization, facts.person, &input.login).await?;
         let renamed = alias != facts.details.login_alias;
@@ -241,7 +254,7 @@ impl App {
         self.finish_grant(task, &ReactivateUser {}.into()).await
     }
 
-    /// Gives a role. Owners are made by owners alone; a role in a unit is given by whoever may there.
+    /// Gives a role. Who owns the organization is its own to say, so that it never runs out of owners.
     pub async fn grant_role(
         &self,
         request: &Request,
@@ -251,15 +264,14 @@ impl App {
         expires_at: Option<Timestamp>,
     ) -> Result<RoleOutcome, Error> {
         let organization = request.organization()?;
-        self.may_change_role(request, Operation::GrantRole, role, scope).await?;
         let state = self.user_state(organization, user)?;
         if role == AccountRole::Owner {
-            let task = self.begin_organization(request, organization, Operation::GrantOwner).await?;
+            let task = self.begin_owner(request, Operation::GrantRole, user).await?;
             let command = GrantOwner { user, user_active: state.is_active() };
             let outcome = self.finish_grant(task, &command.into()).await?;
             return Ok(RoleOutcome::Organization(Box::new(outcome)));
         }
-        let task = self.begin_role(request, user, Operation::GrantRole, scope).await?;
+        let task = self.begin_role(request, user, Operation::GrantRole, role, scope).await?;
         let unit_living = self.is_living(organization, scope_unit(scope))?;
         let command = GrantRole { role, scope, expires_at, unit_living, now: task.now() };
         Ok(RoleOutcome::User(Box::new(self.finish_grant(task, &command.into()).await?)))
@@ -272,32 +284,26 @@ impl App {
         role: AccountRole,
         scope: RoleScope,
     ) -> Result<RoleOutcome, Error> {
-        let organization = request.organization()?;
-        self.may_change_role(request, Operation::RevokeRole, role, scope).await?;
         if role == AccountRole::Owner {
-            let task = self.begin_organization(request, organization, Operation::RevokeOwner).await?;
+            let task = self.begin_owner(request, Operation::RevokeRole, user).await?;
             let outcome = self.finish_grant(task, &RevokeOwner { user }.into()).await?;
             return Ok(RoleOutcome::Organization(Box::new(outcome)));
         }
-        let task = self.begin_role(request, user, Operation::RevokeRole, scope).await?;
+        let task = self.begin_role(request, user, Operation::RevokeRole, role, scope).await?;
         Ok(RoleOutcome::User(Box::new(self.finish_grant(task, &RevokeRole { role, scope }.into()).await?)))
     }
 
-    /// Nobody gives, or takes, more than they have: an organization's admins are made by its owners and admins, a unit's
-    /// people by those who lead the unit.
-    async fn may_change_role(
-        &self,
-        request: &Request,
+    async fn begin_owner<'a>(
+        &'a self,
+        request: &'a Request,
         operation: Operation,
-        role: AccountRole,
-        scope: RoleScope,
-    ) -> Result<(), Error> {
+        user: UserId,
+    ) -> Result<Task<'a, Organization>, Error> {
         let organization = request.organization()?;
-        let resource = match scope_unit(scope) {
-            Some(unit) if role != AccountRole::Admin => unit_resource(organization, unit),
-            _ => organization_resource(organization),
-        };
-        self.authorise(request, operation, &resource).await
+        self.begin::<Organization>(request, Some(organization), organization, operation, ORGANIZATION, move |_| {
+            role_resource(organization, user, AccountRole::Owner, RoleScope::Organization)
+        })
+        .await
     }
 
     async fn begin_role<'a>(
@@ -305,12 +311,12 @@ impl App {
         request: &'a Request,
         user: UserId,
         operation: Operation,
+        role: AccountRole,
         scope: RoleScope,
     ) -> Result<Task<'a, User>, Error> {
         let organization = request.organization()?;
         self.begin::<User>(request, Some(organization), user, operation, USER, move |_| {
-            scope_unit(scope)
-                .map_or_else(|| organization_resource(organization), |unit| unit_resource(organization, unit))
+            role_resource(organization, user, role, scope)
         })
         .await
     }

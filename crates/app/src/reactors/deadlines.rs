@@ -10,7 +10,7 @@ use std::{
 use witan_domain::{Aggregate, CorrelationId, OrganizationId, SessionId, Timestamp, deadline, session::Session};
 use witan_event_store::{Follower, Recorded};
 
-use super::{BATCH_EVENTS, Run, settled};
+use super::{BATCH_EVENTS, Run, settled, stopped};
 use crate::{App, Error, Request, feed::session_of};
 
 /// How long a deadline waits to be tried again when the store refused its command.
@@ -46,6 +46,7 @@ pub(crate) async fn run(mut run: Run) {
 async fn follow(run: &mut Run) -> Result<(), Error> {
     let mut follower = Follower::new(Arc::clone(&run.app.store), run.cursor.open(run.app.store.as_ref())?);
     let mut live = Live::default();
+    let mut stop = run.stop.clone();
     for (session, organization) in run.cursor.note::<Vec<(SessionId, OrganizationId)>>().unwrap_or_default() {
         look(&run.app, &mut live, session, organization)?;
     }
@@ -57,7 +58,7 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                 run.reached(follower.position());
             }
             () = until(&run.app, live.queue.first().map(|(at, _)| *at)) => fire(&run.app, &mut live).await?,
-            _ = run.stop.wait_for(|stop| *stop) => return run.cursor.flush(),
+            () = stopped(&mut stop) => return run.cursor.flush(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use witan_event_store::{EventStore, Follower, Position, Recorded};
 use witan_ledger::{LedgerError, MerkleLog};
 
-use super::Run;
+use super::{Run, stopped};
 use crate::{App, Error};
 
 const BATCH_EVENTS: usize = 4_096;
@@ -24,6 +24,7 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
     let mut sign = tokio::time::interval(Duration::from_millis(SIGN_MILLISECONDS));
     sign.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut signed = 0;
+    let mut stop = run.stop.clone();
     loop {
         tokio::select! {
             batch = follower.next_batch(BATCH_EVENTS) => {
@@ -31,7 +32,7 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                 run.reached(follower.position());
             }
             _ = sign.tick() => signed = flush_and_sign(&run.app, &mut log, signed)?,
-            _ = run.stop.wait_for(|stop| *stop) => {
+            () = stopped(&mut stop) => {
                 flush_and_sign(&run.app, &mut log, signed)?;
                 return Ok(());
             }

@@ -56,17 +56,12 @@ async fn of_session(app: &App, recorded: &Recorded) -> Result<(), Error> {
     let (Some(organization), Ok(session)) = (envelope.organization(), envelope.stream_id().parse()) else {
         return Ok(());
     };
-    if !matches!(
-        Session::decode(envelope.kind(), envelope.schema(), envelope.data())?,
-        SessionEvent::SessionEnded(_)
-    ) {
+    if !matches!(Session::decode(envelope.kind(), envelope.schema(), envelope.data())?, SessionEvent::SessionEnded(_)) {
         return Ok(());
     }
     let state = app.session_state(organization, session)?;
     match state.record() {
-        Some(record) => {
-            settled(app.release_session(&because_of(recorded)?, organization, record.room, session).await)
-        }
+        Some(record) => settled(app.release_session(&because_of(recorded)?, organization, record.room, session).await),
         None => Ok(()),
     }
 }
