@@ -218,6 +218,8 @@ below it. What the table can't show:
 * A **unit admin** moves or archives units below their own, not their own.
 * An **integrator** makes keys that act as themselves, or as users without a role of administration.
 * **Lists** (`listRooms`, `listSessions`, `listUsers`, …) show only what may be read one by one.
+* The roles that **host** (owner, admin, unit admin, host) open, enter and moderate where they hold, whatever a room's
+  policies say; so does the room's owner. That they entered is in the session's record like anyone's entry.
 * **Content** (chat) is read by those who took part, whatever other role they have.
 * Whoever came in by an invitation or a guest link is a participant in one session, and nobody in any other.
 ";

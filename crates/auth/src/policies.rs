@@ -71,6 +71,8 @@ pub struct PolicyError(pub String);
 pub struct Policies {
     authorizer: Authorizer,
     schema: Schema,
+    /// Whether each request is checked against the schema: in tests, since it costs as much as the decision.
+    pub(crate) checked: bool,
     by_operation: HashMap<Operation, ByOperation>,
     types: HashMap<&'static str, EntityTypeName>,
 }
@@ -110,6 +112,7 @@ impl Policies {
             by_operation: by_operation.collect::<Result<_, PolicyError>>()?,
             types: types.collect::<Result<_, PolicyError>>()?,
             schema,
+            checked: cfg!(test),
         })
     }
 
@@ -146,8 +149,7 @@ impl Policies {
         within_scopes: bool,
     ) -> Result<Decision, PolicyError> {
         let known = self.by_operation.get(&operation).ok_or_else(|| PolicyError("no such operation".into()))?;
-        // Tests check every request against the schema; it costs more than the decision.
-        let schema = cfg!(test).then_some(&self.schema);
+        let schema = self.checked.then_some(&self.schema);
         let principal = self.entity(actor_type(actor), "actor", facts.of_actor(actor))?;
         let about = self.entity(resource.kind.entity_type(), "resource", facts.of_resource(resource))?;
         let context = Context::from_pairs([("withinScopes".to_owned(), RestrictedExpression::new_bool(within_scopes))])
@@ -276,10 +278,14 @@ impl Facts {
         facts.owned |= resource.own && resource.kind == ResourceKind::Room;
         let about_user = matches!(resource.kind, ResourceKind::User | ResourceKind::ApiKey);
         facts.own = resource.own || (about_user && user.is_some() && user == resource.user);
-        if let (Some(organization), Some(user)) = (resource.organization, resource.user) {
+        facts.rank = match (resource.organization, resource.user) {
             // A user who is not there yet has no roles either.
-            facts.rank = directory.account(organization, user)?.map_or(0, |account| rank(&account, now));
-        }
+            (Some(organization), Some(user)) => {
+                directory.account(organization, user)?.map_or(0, |account| rank(&account, now))
+            }
+            // Whoever doesn't say whom it is about gets no further than with an owner.
+            _ => RANK_MAX,
+        };
         facts.wider = match (scopes, &resource.scopes) {
             (Some(own), Some(wanted)) => !wanted.within(own),
             (Some(own), None) => !Scopes::default().within(own),
@@ -393,10 +399,12 @@ fn role_set(roles: &HashSet<AccountRole>) -> RestrictedExpression {
     RestrictedExpression::new_set(roles.iter().map(|role| text(role_name(*role).to_owned())))
 }
 
+const RANK_MAX: i64 = 3;
+
 /// How much an account may do to others: 3 an owner, 2 with a role of administration, 1 with another role, 0 with none.
 fn rank(account: &Account, now: Timestamp) -> i64 {
     let of = |role| match role {
-        AccountRole::Owner => 3,
+        AccountRole::Owner => RANK_MAX,
         AccountRole::Admin
         | AccountRole::UnitAdmin
         | AccountRole::Auditor
