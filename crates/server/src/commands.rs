@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
+use witan_event_store_embedded::OpenError;
 
 use crate::{
     admin::{self, Answer, NewOrganization, OrganizationRow, Question},
@@ -204,6 +205,52 @@ pub async fn backup(config: &Config, folder: &Path, json: bool) -> Result<(), Fa
     Ok(())
 }
 
+/// `witan journal verify`: reads the files itself, so it works whether a server runs or not.
+pub async fn verify_journal(config: &Config, json: bool) -> Result<(), Failure> {
+    let journal = data_folder::check(&config.data)?.journal();
+    let bar = progress::bar("verifying", Unit::Bytes);
+    let shown = bar.clone();
+    let verified = tokio::task::spawn_blocking(move || {
+        witan_event_store_embedded::verify(&journal, |done| {
+            shown.set_length(done.bytes_total);
+            shown.set_position(done.bytes);
+        })
+    });
+    let verified = verified.await.map_err(|error| Failure::caused("verifying", &error))?;
+    bar.finish_and_clear();
+    match verified {
+        Ok(whole) if json => print_json(&serde_json::json!({
+            "whole": true, "events": whole.events, "bytes": whole.bytes, "segments": whole.segments,
+        })),
+        Ok(whole) => {
+            print(&format!("whole: {} events, {} bytes in {} segments\n", whole.events, whole.bytes, whole.segments))
+        }
+        Err(error) => return Err(verify_failure(&error, json)),
+    }
+    Ok(())
+}
+
+fn verify_failure(error: &OpenError, json: bool) -> Failure {
+    let text = error.to_string();
+    if json {
+        let damage = match error {
+            OpenError::Damaged(damage) => serde_json::json!({
+                "file": damage.file, "offset": damage.offset, "position": damage.position, "what": damage.what,
+            }),
+            _ => serde_json::Value::Null,
+        };
+        print_json(&serde_json::json!({ "whole": false, "error": text, "damage": damage }));
+    }
+    match error {
+        OpenError::Io { .. } | OpenError::Newer { .. } | OpenError::Locked { .. } | OpenError::Index(_) => {
+            Failure::new(text)
+        }
+        OpenError::Damaged(_) | OpenError::NotAJournal { .. } | OpenError::HeadMissing { .. } => {
+            Failure::found_wrong(format!("not whole: {text}"))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,7 +260,4 @@ mod tests {
         let rows = [vec!["slug".into(), "id".into()], vec!["südklinik".to_owned(), "organization_1".to_owned()]];
         assert_eq!(table(&rows), "slug       id\nsüdklinik  organization_1\n");
     }
-}
-pub async fn verify_journal(_: &Config, _: bool) -> Result<(), Failure> {
-    Ok(())
 }

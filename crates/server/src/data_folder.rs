@@ -3,13 +3,14 @@
 //! | name | what |
 //! | --- | --- |
 //! | `VERSION` | the folder's format, a number; written last, so a folder that has it is whole |
-//! | `MAKING` | is there only while the folder is being made |
+//! | `MAKING` | is there only while the folder is being made; says by which command |
 //! | `lock` | locked (flock) by the process that uses the folder; holds its id |
 //! | `journal/` | the events: the only truth |
 //! | `vault/` | keys of persons |
 //! | `ledger/` | the Merkle log and its checkpoints |
 //! | `keys/` | the server's own signing keys |
 //! | `read-models/` | can be deleted; are built again from the journal |
+//! | `first-start` | is there until the first organization's key was told |
 //! | `admin.sock` | the operator's socket, while a server runs |
 
 use std::{
@@ -76,6 +77,11 @@ pub enum DataFolderError {
     TooOld { path: PathBuf, found: u32 },
     #[error("the data folder {path}: {what} from format {from} to {}: {error}; nothing is lost, start again", from + 1)]
     Upgrade { path: PathBuf, what: &'static str, from: u32, error: io::Error },
+    #[error(
+        "`witan {by}` was making the data folder {path} and did not finish: run that again (it begins anew), or delete the \
+         folder"
+    )]
+    HalfMade { path: PathBuf, by: String },
     #[error("the data folder {path} could not be made: {why}; what was begun is cleared away at the next start")]
     Making { path: PathBuf, why: String },
     #[error("the data folder, {path}: can't {doing}: {error}")]
@@ -93,8 +99,13 @@ pub struct DataFolder {
 
 impl DataFolder {
     /// Opens the folder, or makes it where there is none (or an empty one). `fill` puts first content into the parts;
-    /// the folder counts as made only after it has succeeded.
-    pub fn open_or_make(path: &Path, fill: impl FnOnce(&Parts) -> Result<(), String>) -> Result<Self, DataFolderError> {
+    /// the folder counts as made only after it has succeeded. What a making that did not finish has left is cleared away,
+    /// but only by the same command (`by`): an interrupted restore must not become an empty deployment.
+    pub fn open_or_make(
+        path: &Path,
+        by: &str,
+        fill: impl FnOnce(&Parts) -> Result<(), String>,
+    ) -> Result<Self, DataFolderError> {
         make_folder(path)?;
         let lock = lock(path)?;
         let made = match read_version(path)? {
@@ -103,7 +114,7 @@ impl DataFolder {
                 false
             }
             None => {
-                make(path, fill)?;
+                make(path, by, fill)?;
                 true
             }
         };
@@ -115,7 +126,7 @@ impl DataFolder {
     /// Opens the folder; an error where there is none.
     pub fn open(path: &Path) -> Result<Self, DataFolderError> {
         check(path)?;
-        Self::open_or_make(path, |_| Err("it went away".into()))
+        Self::open_or_make(path, "", |_| Err("it went away".into()))
     }
 
     pub fn path(&self) -> &Path {
@@ -134,6 +145,10 @@ pub struct Parts(PathBuf);
 impl Parts {
     pub fn new(data: &Path) -> Self {
         Self(data.into())
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.0
     }
 
     pub fn journal(&self) -> PathBuf {
@@ -239,18 +254,15 @@ pub fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> 
     File::open(folder)?.sync_all()
 }
 
-fn make(path: &Path, fill: impl FnOnce(&Parts) -> Result<(), String>) -> Result<(), DataFolderError> {
-    if path.join(MAKING).exists() {
-        clear(path)?;
-    } else {
-        check_empty(path)?;
+fn make(path: &Path, by: &str, fill: impl FnOnce(&Parts) -> Result<(), String>) -> Result<(), DataFolderError> {
+    match fs::read_to_string(path.join(MAKING)) {
+        // An empty one is from a making that was interrupted before there was anything.
+        Ok(maker) if maker.trim().is_empty() || maker.trim() == by => clear(path)?,
+        Ok(maker) => return Err(DataFolderError::HalfMade { path: path.into(), by: maker.trim().into() }),
+        Err(_) => check_empty(path)?,
     }
     let made = || -> io::Result<()> {
-        write_whole(
-            path,
-            MAKING,
-            b"This folder is being made. If no witan runs, it was left half made: the next start clears it.\n",
-        )?;
+        write_whole(path, MAKING, by.as_bytes())?;
         for part in PARTS {
             fs::DirBuilder::new().mode(0o700).create(path.join(part))?;
         }
@@ -339,7 +351,7 @@ mod tests {
     #[test]
     fn is_made_whole_and_private() {
         let (_parent, path) = folder();
-        let data = DataFolder::open_or_make(&path, filled).unwrap();
+        let data = DataFolder::open_or_make(&path, "serve", filled).unwrap();
         assert!(data.made);
         assert_eq!(fs::read_to_string(path.join(VERSION)).unwrap(), "1\n");
         assert!(!path.join(MAKING).exists());
@@ -348,14 +360,14 @@ mod tests {
         }
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         drop(data);
-        let again = DataFolder::open_or_make(&path, |_| panic!("is made once")).unwrap();
+        let again = DataFolder::open_or_make(&path, "serve", |_| panic!("is made once")).unwrap();
         assert!(!again.made);
     }
 
     #[test]
     fn one_process_at_a_time() {
         let (_parent, path) = folder();
-        let data = DataFolder::open_or_make(&path, filled).unwrap();
+        let data = DataFolder::open_or_make(&path, "serve", filled).unwrap();
         let error = DataFolder::open(&path).unwrap_err().to_string();
         assert!(error.contains(&format!("used by process {}", std::process::id())), "{error}");
         drop(data);
@@ -365,23 +377,25 @@ mod tests {
     #[test]
     fn half_made_is_cleared_and_made() {
         let (_parent, path) = folder();
-        let error = DataFolder::open_or_make(&path, |parts| {
+        let error = DataFolder::open_or_make(&path, "serve", |parts| {
             fs::write(parts.vault().join("half"), "x").unwrap();
             Err("the light went out".into())
         });
         assert!(error.unwrap_err().to_string().contains("the light went out"));
         assert!(path.join("vault/half").exists() && !path.join(VERSION).exists());
         assert!(matches!(DataFolder::open(&path), Err(DataFolderError::Missing { .. })));
-        assert!(DataFolder::open_or_make(&path, filled).unwrap().made);
+        let other = DataFolder::open_or_make(&path, "restore", filled).unwrap_err();
+        assert!(other.to_string().contains("`witan serve` was making"), "{other}");
+        assert!(DataFolder::open_or_make(&path, "serve", filled).unwrap().made);
         assert!(!path.join("vault/half").exists());
     }
 
     #[test]
     fn a_crash_between_version_and_the_end_is_harmless() {
         let (_parent, path) = folder();
-        drop(DataFolder::open_or_make(&path, filled).unwrap());
+        drop(DataFolder::open_or_make(&path, "serve", filled).unwrap());
         fs::write(path.join(MAKING), "").unwrap();
-        let data = DataFolder::open_or_make(&path, |_| panic!("is made once")).unwrap();
+        let data = DataFolder::open_or_make(&path, "serve", |_| panic!("is made once")).unwrap();
         assert!(!data.made && path.join("journal/head").exists() && !path.join(MAKING).exists());
     }
 
@@ -391,18 +405,18 @@ mod tests {
         fs::create_dir_all(&path).unwrap();
         fs::create_dir(path.join("lost+found")).unwrap();
         fs::write(path.join("thesis.odt"), "x").unwrap();
-        let error = DataFolder::open_or_make(&path, filled).unwrap_err();
+        let error = DataFolder::open_or_make(&path, "serve", filled).unwrap_err();
         assert!(matches!(error, DataFolderError::Foreign { .. }) && error.to_string().contains("holds thesis.odt"));
         fs::remove_file(path.join("thesis.odt")).unwrap();
-        DataFolder::open_or_make(&path, filled).unwrap();
+        DataFolder::open_or_make(&path, "serve", filled).unwrap();
     }
 
     #[test]
     fn a_lost_version_is_not_a_new_folder() {
         let (_parent, path) = folder();
-        drop(DataFolder::open_or_make(&path, filled).unwrap());
+        drop(DataFolder::open_or_make(&path, "serve", filled).unwrap());
         fs::remove_file(path.join(VERSION)).unwrap();
-        assert!(matches!(DataFolder::open_or_make(&path, filled), Err(DataFolderError::VersionLost { .. })));
+        assert!(matches!(DataFolder::open_or_make(&path, "serve", filled), Err(DataFolderError::VersionLost { .. })));
         assert!(matches!(check(&path), Err(DataFolderError::VersionLost { .. })));
         assert!(path.join("journal/head").exists());
     }
@@ -410,7 +424,7 @@ mod tests {
     #[test]
     fn newer_and_unreadable_formats_are_refused() {
         let (_parent, path) = folder();
-        drop(DataFolder::open_or_make(&path, filled).unwrap());
+        drop(DataFolder::open_or_make(&path, "serve", filled).unwrap());
         fs::write(path.join(VERSION), "7\n").unwrap();
         let error = DataFolder::open(&path).unwrap_err().to_string();
         assert!(error.contains("has format 7, made by a newer witan"), "{error}");
@@ -421,7 +435,7 @@ mod tests {
     #[test]
     fn older_formats_are_upgraded_step_by_step() {
         let (_parent, path) = folder();
-        drop(DataFolder::open_or_make(&path, filled).unwrap());
+        drop(DataFolder::open_or_make(&path, "serve", filled).unwrap());
         let steps = [
             Upgrade { from: 1, run: |path| fs::write(path.join("one"), "") },
             Upgrade { from: 2, run: |path| fs::rename(path.join("one"), path.join("two")) },
@@ -439,7 +453,7 @@ mod tests {
     #[test]
     fn is_closed_to_others() {
         let (_parent, path) = folder();
-        drop(DataFolder::open_or_make(&path, filled).unwrap());
+        drop(DataFolder::open_or_make(&path, "serve", filled).unwrap());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         drop(DataFolder::open(&path).unwrap());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);

@@ -1,21 +1,23 @@
 //! The binary `witan`: configuration, the listener, the command line, and the wiring of everything below.
 
 mod admin;
+mod backup;
 mod cli;
 mod clock;
 mod commands;
 mod config;
 mod data_folder;
 mod edge;
+mod erasures;
 mod failure;
 mod health;
 mod listener;
 mod logging;
 mod measured;
 mod metrics;
+mod operations;
 mod pages;
 mod progress;
-mod restore;
 mod serve;
 mod urls;
 mod wiring;
@@ -56,7 +58,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Backup { folder, json } => commands::backup(config, &folder, json).await,
             Command::Restore { folder, erasures, no_erasures, json } => {
                 let erasures = if no_erasures { None } else { erasures };
-                restore::restore(config, &folder, erasures.as_deref(), json).await
+                backup::restore(config, &folder, erasures.as_deref(), json).await
             }
             Command::Checkpoint { json } => commands::checkpoint(config, json).await,
             Command::Proof(ProofCommand::Event { event }) => commands::prove_event(config, event).await,

@@ -56,10 +56,13 @@ pub async fn serve(settled: &Settled, ready_json: bool) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(|error| Failure::caused("can't tell the port", &error))?;
     let started = clock::monotonic();
     let metrics = Metrics::new();
-    let folder = DataFolder::open_or_make(&config.data, System::fill)?;
+    let folder = DataFolder::open_or_make(&config.data, "serve", System::fill)?;
     let system = System::open(folder, config, metrics.clone()).await?;
     let opened = started.elapsed();
-    let first = if system.is_new() { Some(make_first_organization(&system).await?) } else { None };
+    let first = match system.first_start() {
+        Some(nonce) => Some(make_first_organization(&system, &nonce).await?),
+        None => None,
+    };
 
     let (shutdown, down) = watch::channel(false);
     let urls = Urls::new(&config.public_url.clone().unwrap_or_else(|| url_of(address)));
@@ -76,6 +79,10 @@ pub async fn serve(settled: &Settled, ready_json: bool) -> Result<(), Failure> {
     let serving = tokio::spawn(listener::serve(listener, router, limits, down, move |cut| cuts.cut(cut)));
     let json = ready_json || config.log_format == LogFormat::Json;
     tell_ready(&Ready { urls: &urls, system: &system, first: first.as_ref(), opened }, config, json);
+
+    if first.is_some() {
+        system.first_key_told();
+    }
 
     stop_signals.wait().await;
     tracing::info!("shutting down; once more to stop at once");
@@ -191,7 +198,7 @@ fn url_of(address: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
-async fn make_first_organization(system: &System) -> Result<CreatedOrganization, Failure> {
+async fn make_first_organization(system: &System, nonce: &str) -> Result<CreatedOrganization, Failure> {
     let new = NewOrganization {
         slug: FIRST_SLUG.into(),
         name: FIRST_NAME.into(),
@@ -199,7 +206,7 @@ async fn make_first_organization(system: &System) -> Result<CreatedOrganization,
         owner_name: FIRST_OWNER_NAME.into(),
         owner_email: None,
     };
-    let created = system.create_organization(new).await;
+    let created = system.create_organization(new, Some(nonce)).await;
     created.map_err(|why| Failure::new(format!("the first organization could not be made: {why}")))
 }
 
