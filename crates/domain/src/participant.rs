@@ -339,6 +339,23 @@ mod tests {
         }
     }
 
+    /// Product, section 4: the arrows, each written out.
+    #[test]
+    fn the_arrows_are_these() {
+        use ParticipantState::*;
+        let out = [Moved, Left, Removed];
+        for (from, to) in [
+            (Knocking, vec![Admitted, Denied, Withdrawn, TimedOut]),
+            (Admitted, vec![Denied, Withdrawn, TimedOut, Joined]),
+            (Joined, [&[Reconnecting, OnHold][..], &out].concat()),
+            (Reconnecting, [&[Joined, OnHold][..], &out].concat()),
+            (OnHold, [&[Joined, Reconnecting][..], &out].concat()),
+        ] {
+            let ways: Vec<_> = ParticipantState::ALL.into_iter().filter(|next| from.may_become(*next)).collect();
+            assert_eq!(ways, to, "{from:?}");
+        }
+    }
+
     #[test]
     fn only_who_is_in_can_leave() {
         for state in ParticipantState::ALL {

@@ -220,3 +220,24 @@ impl SessionRecord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SessionStatus::{self, *};
+
+    /// Product, section 4: the table, row by row.
+    #[test]
+    fn the_table_of_a_session_s_life() {
+        for (from, to) in [
+            (Preparing, vec![Ready, Closed]),
+            (Ready, vec![Waiting, InProgress, Closed]),
+            (Waiting, vec![InProgress, Closed]),
+            (InProgress, vec![Waiting, Interrupted, Closed]),
+            (Interrupted, vec![InProgress, Closed]),
+            (Closed, vec![]),
+        ] {
+            let ways: Vec<_> = SessionStatus::ALL.into_iter().filter(|next| from.may_become(*next)).collect();
+            assert_eq!(ways, to, "{from:?}");
+        }
+    }
+}
