@@ -12,8 +12,7 @@ use std::{
 };
 
 use async_graphql::{
-    Executor, Request as GraphqlRequest, Response as GraphqlResponse, ServerError, Variables,
-    parser::types::OperationType,
+    Executor, Request as GraphqlRequest, Response as GraphqlResponse, ServerError, parser::types::OperationType,
 };
 use axum::{
     Router,
@@ -26,14 +25,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode,
-    header::{
-        ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE,
-        WWW_AUTHENTICATE,
-    },
+    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
     request::Parts,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::{Deserialize, de::IgnoredAny};
 use tokio::sync::watch;
 use witan_domain::CorrelationId;
 
@@ -41,12 +36,13 @@ use crate::{
     authenticate::{Authenticate, Authenticated, Refusal, find_credential},
     documents::{Document, Documents},
     limits::Limits,
+    media_type::{Media, check_content_type, negotiate},
     nulls::Types,
+    params::Params,
     response::{
         Fault, INTERNAL, INTERNAL_MESSAGE, Payload, Subscriber, is_request_error, log_fault, request_error, settle,
         unusable_error,
     },
-    scan::scan_json,
     websocket,
 };
 
@@ -304,86 +300,6 @@ pub(crate) fn prepare<E, A: Authenticate>(
     Ok(Prepared { request, kind, document, operation: name, subscriber })
 }
 
-/// The parameters of a request (GraphQL over HTTP, "Request Parameters").
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Params {
-    query: String,
-    operation_name: Option<String>,
-    variables: Option<Variables>,
-    /// Nothing here reads them; a request with extensions that aren't a map is malformed all the same.
-    #[serde(rename = "extensions")]
-    _extensions: Option<HashMap<String, IgnoredAny>>,
-}
-
-impl Params {
-    pub(crate) fn from_json(json: &[u8], limits: &Limits) -> Result<Self, Problem> {
-        let malformed = |message: String| Problem::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", message);
-        scan_json(json, limits)
-            .map_err(|refused| Problem::new(StatusCode::BAD_REQUEST, refused.code(), refused.to_string()))?;
-        let text = std::str::from_utf8(json).map_err(|_| malformed("the request is not UTF-8".into()))?;
-        if text.trim_start().starts_with('[') {
-            let message = "send one request at a time: batching is not supported";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "BATCHING_NOT_SUPPORTED", message));
-        }
-        serde_json::from_str(text).map_err(|error| malformed(format!("the request is malformed: {error}")))
-    }
-
-    /// From the query component of a URL (`application/x-www-form-urlencoded`); other parameters are ignored.
-    fn from_url(query: &str, limits: &Limits) -> Result<Self, Problem> {
-        let malformed = |message: String| Problem::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", message);
-        let mut found: HashMap<&str, String> = HashMap::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if !["query", "operationName", "variables", "extensions"].contains(&name) {
-                continue;
-            }
-            let value = decode_form(value)
-                .ok_or_else(|| malformed(format!("parameter {name} is not percent-encoded UTF-8")))?;
-            if found.insert(name, value).is_some() {
-                return Err(malformed(format!("parameter {name} is given twice")));
-            }
-        }
-        let query = found.remove("query").ok_or_else(|| malformed("parameter query is missing".into()))?;
-        Ok(Self {
-            query,
-            operation_name: found.remove("operationName"),
-            variables: parse_parameter(&found, "variables", limits)?,
-            _extensions: parse_parameter(&found, "extensions", limits)?,
-        })
-    }
-}
-
-/// A parameter of a URL that holds JSON; empty is the same as missing.
-fn parse_parameter<T: for<'de> Deserialize<'de>>(
-    found: &HashMap<&str, String>,
-    name: &str,
-    limits: &Limits,
-) -> Result<Option<T>, Problem> {
-    let Some(json) = found.get(name).filter(|json| !json.is_empty()) else { return Ok(None) };
-    scan_json(json.as_bytes(), limits)
-        .map_err(|refused| Problem::new(StatusCode::BAD_REQUEST, refused.code(), refused.to_string()))?;
-    serde_json::from_str(json).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", format!("parameter {name} is malformed: {error}"))
-    })
-}
-
-fn decode_form(value: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let (high, low) = (char::from(rest.next()?).to_digit(16)?, char::from(rest.next()?).to_digit(16)?);
-                bytes.push(u8::try_from(high * 16 + low).ok()?);
-            }
-            byte => bytes.push(byte),
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
 async fn read_body<E, A: Authenticate>(
     endpoint: &Endpoint<E, A>,
     headers: &HeaderMap,
@@ -404,89 +320,6 @@ async fn read_body<E, A: Authenticate>(
         Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", "the body ended too early")),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", "the body did not arrive in time")),
     }
-}
-
-fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let unsupported =
-        |message: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message);
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let value = value.ok_or_else(|| unsupported("POST needs Content-Type: application/json"))?;
-    let mut parts = value.split(';').map(str::trim);
-    if !parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
-        return Err(unsupported("POST needs Content-Type: application/json"));
-    }
-    if !parts.all(is_utf8_or_no_charset) {
-        return Err(unsupported("the body must be UTF-8"));
-    }
-    let encoded = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get(CONTENT_ENCODING).is_some_and(encoded) {
-        return Err(unsupported("send the body without a Content-Encoding"));
-    }
-    Ok(())
-}
-
-fn is_utf8_or_no_charset(parameter: &str) -> bool {
-    match parameter.split_once('=') {
-        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-            let value = value.trim().trim_matches('"');
-            value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("utf8")
-        }
-        _ => true,
-    }
-}
-
-/// The media type of the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Media {
-    /// `application/graphql-response+json`: the status says how it went.
-    GraphqlResponse,
-    /// `application/json`, for clients of before: 200 for whatever was a well-formed request.
-    Json,
-}
-
-/// The best of both types for this `Accept` header (RFC 9110, section 12.5.1); `None` when neither will do.
-fn negotiate(headers: &HeaderMap) -> Option<Media> {
-    let mut ranges = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .peekable();
-    if ranges.peek().is_none() {
-        return headers.get(ACCEPT).is_none().then_some(Media::GraphqlResponse);
-    }
-    // For each of the two types, the quality in its most specific range: (specificity, quality in thousandths).
-    let mut best = [(0, 0); 2];
-    for range in ranges {
-        let mut parts = range.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let quality = parts.clone().find_map(parse_quality).unwrap_or(1_000);
-        if !parts.all(is_utf8_or_no_charset) {
-            continue;
-        }
-        for (index, name) in ["application/graphql-response+json", "application/json"].into_iter().enumerate() {
-            let specificity = match kind.as_str() {
-                "*/*" => 1,
-                "application/*" => 2,
-                exact if exact == name => 3,
-                _ => continue,
-            };
-            best[index] = best[index].max((specificity, quality));
-        }
-    }
-    let [(_, graphql), (_, json)] = best;
-    match (graphql, json) {
-        (0, 0) => None,
-        (graphql, json) if json > graphql => Some(Media::Json),
-        _ => Some(Media::GraphqlResponse),
-    }
-}
-
-fn parse_quality(parameter: &str) -> Option<u32> {
-    let (name, value) = parameter.split_once('=')?;
-    let quality: f32 = name.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().ok())??;
-    // Between 0 and 1000 after the clamp, so the cast keeps the value.
-    Some((quality.clamp(0.0, 1.0) * 1_000.0) as u32)
 }
 
 /// The status of a GraphQL response (GraphQL over HTTP, "Status Codes").
@@ -528,7 +361,7 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), header: None }
     }
 

@@ -2,9 +2,15 @@
 
 pub mod authenticate;
 pub mod documents;
+mod expansion;
+mod greeting;
 pub mod http;
+mod lexer;
 pub mod limits;
+mod media_type;
+mod messages;
 mod nulls;
+mod params;
 pub mod response;
 pub mod scan;
 pub mod websocket;

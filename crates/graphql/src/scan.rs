@@ -5,9 +5,11 @@
 //! 2025, section 2.1), an explicit stack of open brackets, and the fragments with their cost counted once each. It is
 //! lenient where the parser is strict: it must never count too little for a text that the parser accepts.
 
-use std::collections::HashMap;
-
-use crate::limits::Limits;
+use crate::{
+    expansion::{Definition, Spread, expand},
+    lexer::{Lexer, Token},
+    limits::Limits,
+};
 
 /// What may be too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -156,113 +158,6 @@ fn over(limit: Limit, found: u64, max: usize) -> Result<(), Refused> {
     if found > max { Err(Refused::OverLimit { limit, found, max }) } else { Ok(()) }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'a> {
-    Name(&'a str),
-    Punctuator(u8),
-    Spread,
-    Number,
-    Text,
-}
-
-/// The lexical grammar (section 2.1): what is ignored (white space, commas, comments, a byte order mark) and what counts.
-struct Lexer<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Lexer<'a> {
-    fn next(&mut self) -> Result<Option<Token<'a>>, Refused> {
-        self.skip_ignored();
-        let bytes = self.text.as_bytes();
-        let Some(&byte) = bytes.get(self.at) else { return Ok(None) };
-        let start = self.at;
-        let token = match byte {
-            b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
-                self.skip_while(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
-                Token::Name(&self.text[start..self.at])
-            }
-            b'-' | b'0'..=b'9' => {
-                self.skip_while(|byte| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'));
-                Token::Number
-            }
-            b'"' => {
-                self.skip_text()?;
-                Token::Text
-            }
-            b'.' if bytes[start..].starts_with(b"...") => {
-                self.at += 3;
-                Token::Spread
-            }
-            b'!' | b'$' | b'&' | b'(' | b')' | b':' | b'=' | b'@' | b'[' | b']' | b'{' | b'|' | b'}' => {
-                self.at += 1;
-                Token::Punctuator(byte)
-            }
-            _ => return Err(self.wrong(start, "this character has no place outside a string or comment")),
-        };
-        Ok(Some(token))
-    }
-
-    /// What the next token begins with, without taking it.
-    fn peek(&mut self) -> Option<u8> {
-        self.skip_ignored();
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn skip_while(&mut self, wanted: impl Fn(u8) -> bool) {
-        while self.text.as_bytes().get(self.at).is_some_and(|&byte| wanted(byte)) {
-            self.at += 1;
-        }
-    }
-
-    fn skip_ignored(&mut self) {
-        loop {
-            self.skip_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b','));
-            if self.text[self.at..].starts_with('\u{feff}') {
-                self.at += '\u{feff}'.len_utf8();
-            } else if self.text.as_bytes().get(self.at) == Some(&b'#') {
-                self.skip_while(|byte| !matches!(byte, b'\n' | b'\r'));
-            } else {
-                return;
-            }
-        }
-    }
-
-    /// A string or block string, from its first quote (section 2.9.4). Its end is searched in bytes: a quote or a
-    /// backslash is never a part of another character in UTF-8.
-    fn skip_text(&mut self) -> Result<(), Refused> {
-        let start = self.at;
-        let bytes = self.text.as_bytes();
-        let block = bytes[start..].starts_with(b"\"\"\"");
-        self.at += if block { 3 } else { 1 };
-        while let Some(&byte) = bytes.get(self.at) {
-            let rest = &bytes[self.at..];
-            match byte {
-                b'\\' if block && rest.starts_with(b"\\\"\"\"") => self.at += 4,
-                b'\\' if !block => self.at += 2,
-                b'"' if !block || rest.starts_with(b"\"\"\"") => {
-                    self.at += if block { 3 } else { 1 };
-                    return Ok(());
-                }
-                b'\n' | b'\r' if !block => break,
-                _ => self.at += 1,
-            }
-        }
-        // A backslash as the last byte jumped past the end.
-        self.at = self.at.min(bytes.len());
-        Err(self.wrong(start, "this string doesn't end"))
-    }
-
-    fn wrong(&self, at: usize, message: &str) -> Refused {
-        let before = &self.text.as_bytes()[..at.min(self.text.len())];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        // Bytes that continue a UTF-8 character aren't columns.
-        let column = before[line_start..].iter().filter(|&&byte| byte & 0xC0 != 0x80).count() + 1;
-        Refused::Syntax { line, column, message: message.to_owned() }
-    }
-}
-
 /// An open bracket.
 #[derive(Clone, Copy)]
 enum Open {
@@ -299,31 +194,6 @@ impl Counts {
         over(Limit::NameBytes, self.name_bytes as u64, limits.name_bytes_max)?;
         over(Limit::Tokens, self.tokens as u64, limits.tokens_max)
     }
-}
-
-/// An operation or a fragment, with what stands in its own text.
-#[derive(Default)]
-struct Definition<'a> {
-    /// `None` for an operation, whatever its name.
-    fragment: Option<&'a str>,
-    own: Cost,
-    spreads: Vec<Spread<'a>>,
-}
-
-struct Spread<'a> {
-    name: &'a str,
-    /// Selection sets, and lists of an introspection, that are open around it.
-    depth: u64,
-    lists: u64,
-    root: bool,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Cost {
-    selections: u64,
-    roots: u64,
-    depth: u64,
-    lists: u64,
 }
 
 /// What stands before a definition's selection set.
@@ -527,73 +397,4 @@ impl<'a> Scanner<'a> {
             definition.own.lists = definition.own.lists.max(lists);
         }
     }
-}
-
-/// How far the walk through a fragment has come.
-#[derive(Clone, Copy)]
-enum Walk {
-    NotYet,
-    Begun,
-    Done(Cost),
-}
-
-/// The cost of all operations together with their fragments expanded, each fragment counted once and then remembered.
-fn expand(definitions: &[Definition<'_>]) -> Result<Cost, Refused> {
-    let fragments: HashMap<&str, usize> =
-        definitions.iter().enumerate().filter_map(|(index, one)| Some((one.fragment?, index))).collect();
-    let mut walks = vec![Walk::NotYet; definitions.len()];
-    let mut total = Cost::default();
-    for (index, definition) in definitions.iter().enumerate() {
-        let cost = cost_of(index, definitions, &fragments, &mut walks)?;
-        total.depth = total.depth.max(cost.depth);
-        total.lists = total.lists.max(cost.lists);
-        if definition.fragment.is_none() {
-            total.roots = total.roots.max(cost.roots);
-            total.selections = total.selections.saturating_add(cost.selections);
-        }
-    }
-    Ok(total)
-}
-
-/// Depth first with a stack of our own: a chain of fragments may be as long as the document.
-fn cost_of(
-    start: usize,
-    definitions: &[Definition<'_>],
-    fragments: &HashMap<&str, usize>,
-    walks: &mut [Walk],
-) -> Result<Cost, Refused> {
-    let mut stack = vec![(start, 0_usize, definitions[start].own)];
-    let mut result = Cost::default();
-    while let Some((index, next, cost)) = stack.last_mut() {
-        if *next == 0
-            && let Walk::Done(known) = walks[*index]
-        {
-            result = known;
-            stack.pop();
-            continue;
-        }
-        walks[*index] = Walk::Begun;
-        let Some(spread) = definitions[*index].spreads.get(*next) else {
-            result = *cost;
-            walks[*index] = Walk::Done(result);
-            stack.pop();
-            continue;
-        };
-        // An unknown fragment costs nothing; the validator names it.
-        match fragments.get(spread.name).map(|&inner| (inner, walks[inner])) {
-            None => *next += 1,
-            Some((_, Walk::Begun)) => return Err(Refused::FragmentCycle { name: spread.name.to_owned() }),
-            Some((_, Walk::Done(inner))) => {
-                cost.selections = cost.selections.saturating_add(inner.selections);
-                cost.depth = cost.depth.max(spread.depth.saturating_add(inner.depth));
-                cost.lists = cost.lists.max(spread.lists.saturating_add(inner.lists));
-                if spread.root {
-                    cost.roots = cost.roots.saturating_add(inner.roots);
-                }
-                *next += 1;
-            }
-            Some((inner, Walk::NotYet)) => stack.push((inner, 0, definitions[inner].own)),
-        }
-    }
-    Ok(result)
 }

@@ -5,10 +5,9 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
 
@@ -16,7 +15,7 @@ use async_graphql::{Executor, Response as GraphqlResponse, ServerError, Value, p
 use axum::{
     extract::{
         WebSocketUpgrade,
-        ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
+        ws::{Message, WebSocket},
     },
     response::Response,
 };
@@ -24,19 +23,19 @@ use futures_util::{
     FutureExt, SinkExt, Stream, StreamExt,
     stream::{AbortHandle, Abortable, BoxStream, SelectAll},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
 use witan_domain::CorrelationId;
 
+pub use crate::messages::close;
 use crate::{
-    authenticate::{Authenticate, Authenticated, Refusal, parse_bearer},
+    authenticate::Authenticate,
     documents::Document,
-    http::{Endpoint, Params, Prepared, prepare},
-    response::{
-        Fault, INTERNAL, INTERNAL_MESSAGE, Payload, Subscriber, is_request_error, log_fault, request_error, settle,
-    },
-    scan::scan_json,
+    greeting::{Counted, Presence, greet},
+    http::{Endpoint, Prepared, prepare},
+    messages::{End, in_time, message, parse, say_goodbye, text_of},
+    params::Params,
+    response::{INTERNAL, INTERNAL_MESSAGE, Payload, Subscriber, is_request_error, log_fault, request_error, settle},
 };
 
 const SUBPROTOCOL: &str = "graphql-transport-ws";
@@ -45,26 +44,6 @@ const READ_BUFFER_BYTES: usize = 2 * 1024;
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 /// Items that are handed to the socket before it is flushed.
 const ITEMS_PER_FLUSH_MAX: usize = 64;
-/// Bytes of a close frame's reason (RFC 6455, section 5.5: 125 with the code).
-const REASON_BYTES_MAX: usize = 123;
-
-/// The codes with which this server closes a connection.
-pub mod close {
-    /// The server is going away (RFC 6455, section 7.4.1).
-    pub const GOING_AWAY: u16 = 1001;
-    /// A message over the limit.
-    pub const TOO_BIG: u16 = 1009;
-    /// The client reads too slowly, or its credential has too many connections: come again.
-    pub const TRY_AGAIN: u16 = 1013;
-    pub const INVALID_MESSAGE: u16 = 4400;
-    pub const UNAUTHORIZED: u16 = 4401;
-    pub const FORBIDDEN: u16 = 4403;
-    pub const BAD_SUBPROTOCOL: u16 = 4406;
-    pub const INIT_TIMEOUT: u16 = 4408;
-    pub const SUBSCRIBER_EXISTS: u16 = 4409;
-    pub const TOO_MANY_INITS: u16 = 4429;
-    pub const INTERNAL: u16 = 4500;
-}
 
 /// Answers the upgrade and serves the connection until it ends.
 pub(crate) fn accept<E: Executor, A: Authenticate>(
@@ -79,45 +58,6 @@ pub(crate) fn accept<E: Executor, A: Authenticate>(
         .max_message_size(endpoint.limits.message_bytes_max)
         .max_frame_size(endpoint.limits.message_bytes_max)
         .on_upgrade(move |socket| serve(endpoint, socket, credential))
-}
-
-/// Why a connection ends from our side.
-#[derive(Debug)]
-enum End {
-    /// The client has closed it, or it is broken.
-    Gone,
-    Close {
-        code: u16,
-        reason: Cow<'static, str>,
-    },
-    /// Each subscription is told where to resume, then the connection is closed.
-    Farewell {
-        code: u16,
-        error_code: &'static str,
-        message: &'static str,
-    },
-}
-
-impl End {
-    fn close(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self::Close { code, reason: reason.into() }
-    }
-
-    fn invalid(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self::close(close::INVALID_MESSAGE, reason)
-    }
-
-    const TOO_SLOW: Self = Self::Farewell {
-        code: close::TRY_AGAIN,
-        error_code: "TOO_SLOW",
-        message: "What was sent was not read in time. Subscribe again after resumeAfter.",
-    };
-
-    const SHUTTING_DOWN: Self = Self::Farewell {
-        code: close::GOING_AWAY,
-        error_code: "SHUTTING_DOWN",
-        message: "The server is stopping. Subscribe again after resumeAfter.",
-    };
 }
 
 async fn serve<E: Executor, A: Authenticate>(
@@ -143,186 +83,6 @@ async fn serve<E: Executor, A: Authenticate>(
     if let End::Close { code, reason } = end {
         let _ = timeout(endpoint.limits.farewell_time_max, say_goodbye(&mut socket, code, &reason)).await;
     }
-}
-
-/// Sends the close frame and waits for the client's: closing with unread bytes would reset the connection and lose it.
-async fn say_goodbye(socket: &mut WebSocket, code: u16, reason: &str) {
-    let mut end = reason.len().min(REASON_BYTES_MAX);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    let frame = CloseFrame { code, reason: Utf8Bytes::from(&reason[..end]) };
-    if socket.send(Message::Close(Some(frame))).await.is_ok() {
-        while let Some(Ok(_)) = socket.recv().await {}
-    }
-}
-
-/// A connection counts from its upgrade to its end.
-struct Counted<E, A: Authenticate>(Arc<Endpoint<E, A>>);
-
-impl<E, A: Authenticate> Counted<E, A> {
-    fn new(endpoint: &Arc<Endpoint<E, A>>) -> Self {
-        endpoint.figures.connections.send_modify(|open| *open += 1);
-        Self(endpoint.clone())
-    }
-}
-
-impl<E, A: Authenticate> Drop for Counted<E, A> {
-    fn drop(&mut self) {
-        self.0.figures.connections.send_modify(|open| *open = open.saturating_sub(1));
-    }
-}
-
-/// A caller on an acknowledged connection. Its end is told when it is dropped, however the connection ended.
-struct Presence<E, A: Authenticate> {
-    endpoint: Arc<Endpoint<E, A>>,
-    who: Authenticated<A::Caller>,
-}
-
-impl<E, A: Authenticate> Presence<E, A> {
-    /// Refuses a credential that has its share of connections already.
-    fn try_new(endpoint: Arc<Endpoint<E, A>>, who: Authenticated<A::Caller>) -> Result<Self, End> {
-        if let Some(credential) = who.credential {
-            let max = endpoint.limits.connections_per_credential_max;
-            let mut counts = endpoint.by_credential.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = counts.entry(credential).or_insert(0);
-            if *count >= max {
-                return Err(End::close(close::TRY_AGAIN, format!("at most {max} connections per credential")));
-            }
-            *count += 1;
-        }
-        endpoint.authenticate.connection_opened(&who.caller);
-        Ok(Self { endpoint, who })
-    }
-}
-
-impl<E, A: Authenticate> Drop for Presence<E, A> {
-    fn drop(&mut self) {
-        if let Some(credential) = self.who.credential {
-            let mut counts = self.endpoint.by_credential.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(count) = counts.get_mut(&credential) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    counts.remove(&credential);
-                }
-            }
-        }
-        self.endpoint.authenticate.connection_closed(&self.who.caller);
-    }
-}
-
-/// A message of the client.
-#[derive(Deserialize)]
-struct Incoming<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    id: Option<String>,
-    #[serde(borrow)]
-    payload: Option<&'a RawValue>,
-}
-
-/// A message of the server.
-#[derive(Serialize)]
-struct Outgoing<'a, P> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<P>,
-}
-
-fn message<P: Serialize>(id: Option<&str>, kind: &'static str, payload: Option<P>) -> Result<Message, End> {
-    match serde_json::to_string(&Outgoing { id, kind, payload }) {
-        Ok(text) => Ok(Message::Text(text.into())),
-        Err(_) => Err(End::close(close::INTERNAL, "Internal server error")),
-    }
-}
-
-fn parse<'a, E, A: Authenticate>(endpoint: &Endpoint<E, A>, text: &'a str) -> Result<Incoming<'a>, End> {
-    scan_json(text.as_bytes(), &endpoint.limits).map_err(|refused| {
-        endpoint.figures.refused.fetch_add(1, Ordering::Relaxed);
-        End::invalid(refused.to_string())
-    })?;
-    serde_json::from_str(text).map_err(|error| End::invalid(format!("Invalid message: {error}")))
-}
-
-/// What a frame is to us: text to read, nothing to do, or an end. Pings are answered by the WebSocket layer.
-fn text_of(received: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Bytes>, End> {
-    match received {
-        Some(Ok(Message::Text(text))) => Ok(Some(text)),
-        Some(Ok(Message::Binary(_))) => Err(End::invalid("Invalid message: send text, not bytes")),
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
-        Some(Err(error)) if is_too_big(&error) => Err(End::close(close::TOO_BIG, "Message too big")),
-        Some(Err(_)) => Err(End::Gone),
-    }
-}
-
-/// Whether a frame or message was over our limit. The error's type belongs to a crate that axum keeps to itself.
-fn is_too_big(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.to_string().starts_with("Space limit exceeded"))
-}
-
-/// From the upgrade to `connection_ack`.
-async fn greet<E: Executor, A: Authenticate>(
-    endpoint: &Arc<Endpoint<E, A>>,
-    socket: &mut WebSocket,
-    credential: Option<String>,
-) -> Result<Presence<E, A>, End> {
-    let from_payload = timeout(endpoint.limits.init_time_max, wait_for_init(endpoint, socket))
-        .await
-        .map_err(|_| End::close(close::INIT_TIMEOUT, "Connection initialisation timeout"))??;
-    let credential = from_payload.or(credential);
-    let id = endpoint.authenticate.new_request_id();
-    let who = endpoint.authenticate.authenticate(credential.as_deref(), id).await.map_err(|refusal| {
-        endpoint.figures.unauthenticated.fetch_add(1, Ordering::Relaxed);
-        match refusal {
-            Refusal::Unauthenticated => End::close(close::UNAUTHORIZED, "Unauthorized"),
-            Refusal::Forbidden { message, .. } => End::close(close::FORBIDDEN, format!("Forbidden: {message}")),
-            Refusal::Fault(fault) => {
-                log_fault(id, &Fault::from(fault));
-                End::close(close::INTERNAL, "Internal server error")
-            }
-        }
-    })?;
-    let presence = Presence::try_new(endpoint.clone(), who)?;
-    let ack = message::<()>(None, "connection_ack", None)?;
-    socket.send(ack).await.map_err(|_| End::Gone)?;
-    Ok(presence)
-}
-
-/// The credential in the payload of `connection_init`, if there is one.
-async fn wait_for_init<E, A: Authenticate>(
-    endpoint: &Endpoint<E, A>,
-    socket: &mut WebSocket,
-) -> Result<Option<String>, End> {
-    loop {
-        let Some(text) = text_of(socket.recv().await)? else { continue };
-        let incoming = parse(endpoint, &text)?;
-        match incoming.kind.as_ref() {
-            "connection_init" => return credential_in(incoming.payload),
-            "ping" => {
-                let pong = message::<()>(None, "pong", None)?;
-                socket.send(pong).await.map_err(|_| End::Gone)?;
-            }
-            "pong" => {}
-            "subscribe" | "complete" => return Err(End::close(close::UNAUTHORIZED, "Unauthorized")),
-            other => return Err(End::invalid(format!("Invalid message: unknown type {other}"))),
-        }
-    }
-}
-
-/// `{"authorization": "Bearer …"}`, the name in any case: browsers can't set headers on a WebSocket.
-fn credential_in(payload: Option<&RawValue>) -> Result<Option<String>, End> {
-    let Some(payload) = payload.filter(|payload| payload.get() != "null") else { return Ok(None) };
-    let members: HashMap<Cow<'_, str>, serde_json::Value> = serde_json::from_str(payload.get())
-        .map_err(|_| End::invalid("Invalid message: the payload of connection_init must be an object"))?;
-    let Some((_, value)) = members.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization")) else {
-        return Ok(None);
-    };
-    let token = value.as_str().and_then(|value| parse_bearer(value).ok());
-    token.map(|token| Some(token.to_owned())).ok_or_else(|| End::close(close::UNAUTHORIZED, "Unauthorized"))
 }
 
 /// The responses of one operation, its end and its panics.
@@ -413,6 +173,8 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
 
     async fn run(&mut self) -> End {
         let mut shutdown = self.endpoint().shutdown.clone();
+        // One wait for all turns of the loop: each new one would be registered and taken back.
+        let mut stopped = std::pin::pin!(stopping(&mut shutdown));
         let end = loop {
             let step = tokio::select! {
                 received = self.socket.recv() => self.receive(received).await,
@@ -420,7 +182,7 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
                     self.deliver(serial, output).await
                 }
                 _ = self.ticks.tick() => self.check().await,
-                () = stopping(&mut shutdown) => Err(End::SHUTTING_DOWN),
+                () = &mut stopped => Err(End::SHUTTING_DOWN),
             };
             if let Err(end) = step {
                 break end;
@@ -647,14 +409,6 @@ impl<E, A: Authenticate> Drop for Connection<E, A> {
     fn drop(&mut self) {
         let left = self.running.len() as u64;
         self.presence.endpoint.figures.subscriptions.fetch_sub(left, Ordering::Relaxed);
-    }
-}
-
-fn in_time(outcome: Result<Result<(), axum::Error>, tokio::time::error::Elapsed>) -> Result<(), End> {
-    match outcome {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(End::Gone),
-        Err(_) => Err(End::TOO_SLOW),
     }
 }
 
