@@ -21,7 +21,8 @@ use quick_cache::{Weighter, sync::Cache};
 use crate::{
     limits::Limits,
     nulls::{self, Types},
-    scan::{Facts, Refused, scan},
+    pages::rows,
+    scan::{Facts, Limit, Refused, over, scan},
 };
 
 /// About what a token costs in the parsed document, in bytes (measured on queries of 20 to 2,000 tokens).
@@ -132,6 +133,17 @@ impl Documents {
             }
         }
         Ok(())
+    }
+
+    /// Refuses an operation whose pages within pages may hold too many rows.
+    pub(crate) fn check_rows(
+        &self,
+        document: &Document,
+        operation: &OperationDefinition,
+        variables: &Variables,
+    ) -> Result<(), Refused> {
+        let found = rows(&self.types, &document.parsed, operation, variables);
+        over(Limit::Rows, found, self.limits.rows_max)
     }
 
     /// Puts the nulls of what failed where the specification wants them.

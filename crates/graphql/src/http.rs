@@ -285,6 +285,10 @@ pub(crate) fn prepare<E, A: Authenticate>(
             format!("Variable \"${}\" of type \"{}\" needs a value", missing.name.node, missing.var_type.node);
         return Err(Box::new(request_error("INVALID_INPUT", message, id)));
     }
+    endpoint
+        .documents
+        .check_rows(&document, operation, &variables)
+        .map_err(|refused| Box::new(unusable_error(&refused.into(), id)))?;
     let kind = operation.ty;
     let subscriber = Subscriber::default();
     let mut request = GraphqlRequest::new(params.query)

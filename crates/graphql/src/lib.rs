@@ -1,18 +1,32 @@
 //! GraphQL over HTTP and WebSocket: the transport, and the schema that it serves.
 
 pub mod authenticate;
+mod call;
+mod callers;
+mod chat;
+mod connection;
 pub mod documents;
 mod expansion;
 mod greeting;
+mod history;
 pub mod http;
 mod lexer;
 pub mod limits;
 mod media_type;
 mod messages;
 mod nulls;
+mod organization;
+mod pages;
 mod params;
 pub mod response;
+mod room;
+mod scalars;
 pub mod scan;
+mod schema;
+mod session;
+mod settings;
+mod subscription;
+mod user;
 pub mod websocket;
 
 #[cfg(test)]
@@ -26,7 +40,10 @@ mod websocket_tests;
 
 pub use crate::{
     authenticate::{Authenticate, Authenticated, Refusal},
+    call::Services,
+    callers::Callers,
     http::{Figures, Options, router},
     limits::Limits,
     response::{Fault, Subscriber, fault, refusal},
+    schema::{Schema, schema, sdl},
 };

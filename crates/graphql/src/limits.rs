@@ -14,8 +14,8 @@ pub const JSON_DEPTH_MAX: usize = 32;
 /// Values (of any kind, names of members not counted) in the JSON of a request.
 pub const JSON_VALUES_MAX: usize = 10_000;
 
-/// Bytes of a GraphQL document.
-pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a GraphQL document: what "did you mean" costs grows with it times the fields that a type has.
+pub const DOCUMENT_BYTES_MAX: usize = 32 * 1024;
 /// Lexical tokens (GraphQL September 2025, section 2.1.6) of a document.
 pub const TOKENS_MAX: usize = 5_000;
 /// Brackets of any kind that are open at once.
@@ -36,6 +36,8 @@ pub const SELECTIONS_MAX: usize = 2_000;
 pub const DEPTH_MAX: usize = 24;
 /// Lists of fields, interfaces or possible types within each other in an introspection query: each multiplies the answer.
 pub const INTROSPECTION_LISTS_MAX: usize = 3;
+/// Rows that an operation may ask for, pages within pages multiplied.
+pub const ROWS_MAX: usize = 10_000;
 /// Bytes that the cache of parsed documents may hold.
 pub const DOCUMENT_CACHE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -82,6 +84,7 @@ pub struct Limits {
     pub selections_max: usize,
     pub depth_max: usize,
     pub introspection_lists_max: usize,
+    pub rows_max: usize,
     pub document_cache_bytes_max: u64,
     pub connections_max: usize,
     pub connections_per_credential_max: usize,
@@ -115,6 +118,7 @@ impl Default for Limits {
             selections_max: SELECTIONS_MAX,
             depth_max: DEPTH_MAX,
             introspection_lists_max: INTROSPECTION_LISTS_MAX,
+            rows_max: ROWS_MAX,
             document_cache_bytes_max: DOCUMENT_CACHE_BYTES_MAX,
             connections_max: CONNECTIONS_MAX,
             connections_per_credential_max: CONNECTIONS_PER_CREDENTIAL_MAX,

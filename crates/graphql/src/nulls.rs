@@ -120,6 +120,16 @@ impl Types {
         self.fields.is_empty() || self.fields.contains_key(name)
     }
 
+    /// The type of queries, mutations or subscriptions.
+    pub(crate) fn root(&self, kind: &str) -> Option<&str> {
+        self.roots.get(kind).map(String::as_str)
+    }
+
+    /// The named type of a field, without lists and nulls.
+    pub(crate) fn type_of(&self, of: &str, field: &str) -> Option<&str> {
+        self.field(of, field).map(|field| field.name.as_str())
+    }
+
     fn field(&self, of: &str, name: &str) -> Option<&FieldType> {
         self.fields.get(of)?.get(name)
     }

@@ -25,6 +25,7 @@ pub enum Limit {
     Selections,
     Depth,
     IntrospectionLists,
+    Rows,
     JsonDepth,
     JsonValues,
 }
@@ -41,7 +42,7 @@ impl Limit {
             Self::Directives => "TOO_MANY_DIRECTIVES",
             Self::Operations => "TOO_MANY_OPERATIONS",
             Self::RootFields => "TOO_MANY_ROOT_FIELDS",
-            Self::Selections => "TOO_COMPLEX",
+            Self::Selections | Self::Rows => "TOO_COMPLEX",
             Self::IntrospectionLists => "INTROSPECTION_TOO_DEEP",
             Self::JsonDepth => "VARIABLES_TOO_DEEP",
             Self::JsonValues => "TOO_MANY_VARIABLE_VALUES",
@@ -61,6 +62,7 @@ impl Limit {
             Self::Selections => "selections with fragments expanded",
             Self::Depth => "selection sets within each other with fragments expanded",
             Self::IntrospectionLists => "lists within each other in an introspection query",
+            Self::Rows => "rows if every page within pages is full",
             Self::JsonDepth => "arrays and objects within each other in the request's JSON",
             Self::JsonValues => "values in the request's JSON",
         }
@@ -153,7 +155,7 @@ fn json_string_end(json: &[u8], mut at: usize) -> usize {
     at
 }
 
-fn over(limit: Limit, found: u64, max: usize) -> Result<(), Refused> {
+pub(crate) fn over(limit: Limit, found: u64, max: usize) -> Result<(), Refused> {
     let max = max as u64;
     if found > max { Err(Refused::OverLimit { limit, found, max }) } else { Ok(()) }
 }

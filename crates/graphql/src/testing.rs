@@ -42,6 +42,10 @@ impl Query {
         "hello"
     }
 
+    async fn wide(&self) -> Wide {
+        Wide::default()
+    }
+
     async fn double(&self, value: i32) -> i32 {
         value * 2
     }
@@ -73,6 +77,27 @@ impl Query {
         Some("x".repeat(2).len()).filter(|length| *length > 2).expect("a resolver panics in this test");
         None
     }
+}
+
+macro_rules! wide {
+    ($($field:ident)*) => {
+        /// As many fields as a type of a large schema has.
+        #[derive(SimpleObject, Default)]
+        pub struct Wide {
+            $($field: u32,)*
+        }
+    };
+}
+
+wide! {
+    participants_allowed_at_once participants_waiting_now participants_admitted participants_removed participants_on_hold
+    duration_allowed_in_minutes duration_so_far_in_minutes empty_timeout_in_minutes extended_by_in_minutes ends_at_latest
+    recordings_available recordings_incomplete recordings_processing recordings_failed recordings_deleted
+    transcripts_available transcripts_failed transcripts_in_progress transcripts_languages transcripts_deleted
+    messages_sent messages_removed messages_attachments messages_by_hosts messages_by_guests
+    consents_given consents_withdrawn consents_pending consents_by_guardians consents_renewed
+    organization_time_zone organization_locale organization_currency organization_billing_day organization_plan
+    retention_class_of_records retention_due_date retention_legal_hold retention_certificate retention_calendar
 }
 
 pub struct Mutation;
