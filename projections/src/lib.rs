@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod changes;
 pub mod chat;
+pub mod directory;
 pub mod follower;
 pub mod models;
 pub mod organizations;
@@ -155,6 +156,9 @@ impl ReadModels {
 
     /// Waits until the rows show everything up to `position`. False after `patience`, or when the follower has stopped.
     pub async fn wait_for(&self, position: Position, patience: Duration) -> bool {
+        if self.progress.borrow().position >= position {
+            return true;
+        }
         let mut progress = self.progress.subscribe();
         let there = progress.wait_for(|progress| progress.position >= position || progress.stopped.is_some());
         match tokio::time::timeout(patience, there).await {
