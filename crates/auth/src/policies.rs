@@ -134,7 +134,7 @@ impl Policies {
         let facts = match Facts::gather(actor, scopes, resource, directory, now) {
             Ok(facts) => facts,
             Err(Unknown::Nothing) => return Decision::Deny { policy: None },
-            Err(Unknown::Directory(_)) => return deny("the directory can't be read"),
+            Err(Unknown::Directory(error)) => return deny(&error.to_string()),
         };
         let within_scopes = scopes.is_none_or(|scopes| scopes.allow(operation));
         self.decide(actor, operation, resource, &facts, within_scopes).unwrap_or_else(|_| deny("the request is wrong"))

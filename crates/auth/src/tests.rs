@@ -480,7 +480,7 @@ fn what_cant_be_found_out_denies() {
     known.broken = true;
     let organization = resource(ResourceKind::Organization, None);
     let asks = |operation| court.asks(&known, &alice(), operation, &organization);
-    assert_eq!(asks(Operation::ReadOrganization), denied_by("the directory can't be read"));
+    assert_eq!(asks(Operation::ReadOrganization), denied_by("the directory can't be read: broken"));
     assert_eq!(asks(Operation::CreateRoom), denied_by("another kind of resource"));
 }
 

@@ -123,6 +123,16 @@ impl Database {
         Ok(done)
     }
 
+    #[cfg(test)]
+    pub(crate) fn pragma(&self, name: &str) -> String {
+        let value = self.connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
+        match value.unwrap() {
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            rusqlite::types::Value::Text(text) => text,
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+
     /// Overwrites the rollback journal with zeros, in place. Only between transactions: a journal in use is needed.
     pub(crate) fn wipe_journal(&self) -> Result<(), VaultError> {
         let path = beside(&self.path, "-journal");

@@ -293,6 +293,35 @@ fn reopening_finds_everything() {
     assert_eq!(std::fs::metadata(journal).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+/// What the module's rules stand on: SQLite takes a wrong pragma without a word.
+#[test]
+fn the_pragmas_are_in_force() {
+    let place = Place::new();
+    let vault = place.create();
+    let database = vault.shared.database();
+    assert_eq!(database.pragma("journal_mode"), "persist");
+    assert_eq!(database.pragma("synchronous"), "2");
+    assert_eq!(database.pragma("secure_delete"), "1");
+    assert_eq!(database.pragma("temp_store"), "2");
+}
+
+/// A crash between the commit of an erasure and the wiping of the journal: opening does it.
+#[test]
+fn opening_wipes_what_a_crash_left_in_the_journal() {
+    let place = Place::new();
+    let vault = place.create();
+    vault.create_person(ACME, ALICE).wait().unwrap();
+    drop(vault);
+    let journal = place.file().with_extension("sqlite-journal");
+    let mut left = vec![0; 512];
+    left.extend_from_slice(b"a page with a wrapped key");
+    std::fs::write(&journal, &left).unwrap();
+    let vault = place.open();
+    assert!(!contains(&place.bytes(), b"wrapped key"));
+    assert_eq!(std::fs::read(&journal).unwrap().len(), left.len());
+    assert!(vault.protect(ACME, ALICE, STREAM, FIELD, "Alice").is_ok());
+}
+
 #[test]
 fn sixteen_threads_create_at_once() {
     let place = Place::new();
