@@ -71,6 +71,14 @@ impl App {
         Ok((organization, state))
     }
 
+    /// Whether the actor may still read this session, without a word in the audit trail: asked again and again while a
+    /// subscription is open.
+    pub async fn may_still_read(&self, request: &Request, session: SessionId, operation: Operation) -> bool {
+        let Ok(organization) = request.organization() else { return false };
+        let Ok(state) = self.session_state(organization, session) else { return false };
+        self.allows(request, operation, &session_resource(&request.actor, organization, &state)).await
+    }
+
     /// The session as it was at this moment, folded from its own stream.
     pub async fn session_as_of(
         &self,

@@ -1,17 +1,23 @@
 //! Proofs: the log's signed head, that an event is in it, that it only ever grew.
 
+use bytes::Bytes;
 use witan_auth::Operation;
-use witan_event_store::{Direction, Position, Recorded};
+use witan_event_store::{Direction, Position};
 use witan_ledger::{Inclusion, LedgerError, MerkleLog, VerifierKey};
+use witan_verify::Bundle;
 
 use crate::{App, Error, Request, history::organization_resource};
 
 /// An event, its place in the log, and the checkpoint that the proof leads to.
 pub struct ProvedEvent {
-    pub recorded: Recorded,
+    pub position: Position,
+    /// The canonical envelope bytes.
+    pub envelope: Bytes,
     pub inclusion: Inclusion,
     /// A signed note (C2SP tlog-checkpoint) of a tree of `inclusion.tree_size` leaves.
     pub checkpoint: String,
+    /// All of this in the form that `witan-verify` takes.
+    pub bundle: serde_json::Value,
 }
 
 impl App {
@@ -58,7 +64,12 @@ impl App {
         let size = checkpoint_size(&checkpoint).ok_or_else(not_yet)?;
         let digest = recorded.envelope.digest();
         let inclusion = self.log.inclusion_of(position.0, &digest, size).map_err(asked_wrong)?;
-        Ok(ProvedEvent { recorded, inclusion, checkpoint })
+        let envelope = recorded.envelope.bytes().clone();
+        let (leaf, size) = (inclusion.leaf_index, inclusion.tree_size);
+        let key = self.verifier_key();
+        let bundle = Bundle::new(&envelope, leaf, size, &inclusion.hashes, &checkpoint, key);
+        let bundle = serde_json::to_value(bundle).map_err(Error::fault)?;
+        Ok(ProvedEvent { position, envelope, inclusion, checkpoint, bundle })
     }
 
     /// Who may read an event may have its proof: an auditor any, a participant those of their session.

@@ -287,13 +287,14 @@ impl App {
         &self,
         request: &Request,
         session: SessionId,
-        participant: ParticipantId,
+        participant: Option<ParticipantId>,
         purpose: ConsentPurpose,
         text_version: String,
         language: String,
     ) -> Result<Outcome<Session>, Error> {
         let task = self.begin_session(request, session, Operation::GiveConsent).await?;
         let given_by = own_participant(request, task.state())?;
+        let participant = participant.unwrap_or(given_by);
         let now = task.now();
         let command = GiveConsent { participant, purpose, text_version, language, given_by, now };
         task.finish(&command.into()).await

@@ -4,11 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Aggregate, OrganizationId, PersonId, Timestamp,
-    aggregate::Rejection,
-    events,
-};
+use crate::{Aggregate, OrganizationId, PersonId, Timestamp, aggregate::Rejection, events};
 
 // Commands.
 

@@ -174,6 +174,9 @@ mod tests {
         };
         assert_eq!(check("{room{rooms(first:90){nodes{rooms(first:100){nodes{id}}}}}}"), Ok(()));
         let refused = check("{room{rooms(first:100){nodes{rooms(first:100){nodes{id}}}}}}").unwrap_err();
-        assert_eq!((refused.code(), refused), ("TOO_COMPLEX", Refused::OverLimit { limit: Limit::Rows, found: 10_100, max: 10_000 }));
+        assert_eq!(
+            (refused.code(), refused),
+            ("TOO_COMPLEX", Refused::OverLimit { limit: Limit::Rows, found: 10_100, max: 10_000 })
+        );
     }
 }
