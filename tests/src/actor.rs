@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Client};
+use crate::schema;
 use crate::socket::Socket;
 
 /// Someone who acts, by the name of their role: `owner`, `host`, `patient`.
@@ -90,9 +91,8 @@ impl Actor {
 }
 
 /// The text of a mutation with one input: all of ours have this shape.
-pub fn document(mutation: &str, selection: &str) -> String {
-    let (first, rest) = mutation.split_at(1);
-    let input = format!("{}{rest}Input", first.to_uppercase());
+fn document(mutation: &str, selection: &str) -> String {
+    let input = schema::input_type(mutation);
     format!(
         "mutation($input: {input}!) {{ {mutation}(input: $input) \
          {{ {selection} userErrors {{ field message code }} position projected }} }}"

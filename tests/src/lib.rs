@@ -3,6 +3,7 @@
 
 pub mod actor;
 pub mod http;
+pub mod schema;
 pub mod server;
 pub mod socket;
 

@@ -85,7 +85,8 @@ impl Socket {
         timeout(time, self.receive_unbounded()).await.ok()
     }
 
-    async fn receive_unbounded(&mut self) -> Received {
+    /// The next message of the protocol, however long it takes.
+    pub async fn receive_unbounded(&mut self) -> Received {
         loop {
             match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => {

@@ -6,5 +6,6 @@
 
 mod architecture;
 mod bundle;
+mod hostile;
 mod merkle_oracle;
 mod serving;

@@ -1,0 +1,143 @@
+//! What a hostile client sends is refused or cut, cheaply, and harms nobody else.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use witan_tests::server::{Options, Server};
+use witan_tests::socket::Socket;
+
+const VIEWER: &str = "{ viewer { __typename } }";
+/// CPU time of the server for one refused request; Linux tells it in steps of 10 ms.
+const CPU_MAX: Duration = Duration::from_millis(100);
+const INIT_TIMEOUT: u16 = 4408;
+
+/// Sends the document as someone who may ask, and checks that it is refused with one of these codes, cheaply.
+async fn is_refused(document: &str, codes: &[&str]) {
+    let mut server = Server::start(Options::default());
+    let owner = server.owner();
+    owner.sees(VIEWER, json!({})).await;
+
+    let before = server.cpu();
+    let answer = owner.asks(document, json!({})).await;
+    let spent = server.cpu() - before;
+
+    let code = answer.code().unwrap_or_default();
+    assert!(codes.contains(&code), "{} with {code:?}: {:#}", answer.status, answer.body);
+    assert!(spent < CPU_MAX, "it cost {spent:?}");
+    unharmed(&mut server).await;
+}
+
+/// The process is alive and serves others.
+async fn unharmed(server: &mut Server) {
+    assert!(server.is_alive(), "the server has died:\n{}", server.log());
+    server.owner().sees(VIEWER, json!({})).await;
+}
+
+#[tokio::test]
+async fn a_fragment_bomb_is_refused_before_it_is_expanded() {
+    let levels = 22;
+    let fragments = (0..levels).map(|level| {
+        let next = level + 1;
+        format!("fragment F{level} on Query {{ ...F{next} ...F{next} }} ")
+    });
+    let last = format!("fragment F{levels} on Query {{ __typename }}");
+    let document = format!("{{ ...F0 }} {}{last}", fragments.collect::<String>());
+
+    is_refused(&document, &["TOO_COMPLEX", "TOO_DEEP"]).await;
+}
+
+#[tokio::test]
+async fn twenty_thousand_brackets_are_refused_before_they_are_parsed() {
+    let (open, close) = ("[".repeat(20_000), "]".repeat(20_000));
+
+    is_refused(&format!("{{ node(id: {open}{close}) {{ id }} }}"), &["TOO_DEEP", "TOO_MANY_TOKENS"]).await;
+}
+
+#[tokio::test]
+async fn ten_thousand_aliases_are_refused() {
+    let aliases: String = (0..10_000).map(|number| format!("a{number}: __typename ")).collect();
+
+    is_refused(&format!("{{ {aliases} }}"), &["TOO_MANY_ALIASES", "TOO_MANY_TOKENS", "DOCUMENT_TOO_LARGE"]).await;
+}
+
+#[tokio::test]
+async fn a_body_of_ten_megabytes_is_refused_before_it_is_read() {
+    let mut server = Server::start(Options::default());
+    let mut stream = TcpStream::connect(server.address()).await.expect("the server accepts");
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: 10485760\r\n\r\n{{\"query\":\"",
+        server.address(),
+        server.api_key(),
+    );
+    let before = server.cpu();
+    stream.write_all(head.as_bytes()).await.expect("the server reads the head");
+
+    let mut answer = [0; 12];
+    timeout(Duration::from_secs(10), stream.read_exact(&mut answer)).await.expect("in time").expect("an answer");
+
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    assert!(server.cpu() - before < CPU_MAX);
+    unharmed(&mut server).await;
+}
+
+#[tokio::test]
+async fn headers_that_come_a_byte_at_a_time_are_cut() {
+    let mut server = Server::start(Options::default().set("header_timeout_seconds", 1));
+    let mut stream = TcpStream::connect(server.address()).await.expect("the server accepts");
+    let before = server.cpu();
+
+    let cut = timeout(Duration::from_secs(15), async {
+        for byte in b"POST /graphql HTTP/1.1\r\nhost: somewhere\r\nx-slow: ".iter().cycle() {
+            if stream.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+            let mut answer = [0; 1_024];
+            // Nothing to read is what keeps us sending; a closed connection reads as an end, a refusal as bytes.
+            match timeout(Duration::from_millis(100), stream.read(&mut answer)).await {
+                Ok(Ok(0) | Err(_)) => return,
+                Ok(Ok(_)) | Err(_) => {}
+            }
+        }
+    });
+
+    cut.await.expect("the connection is cut while the header goes on");
+    assert!(server.cpu() - before < CPU_MAX);
+    unharmed(&mut server).await;
+}
+
+#[tokio::test]
+async fn a_websocket_that_never_says_hello_is_closed() {
+    let mut server = Server::start(Options::default().set("graphql_hello_timeout_seconds", 1));
+    let mut silent = Socket::connect(server.websocket_url()).await;
+
+    assert_eq!(silent.close_code().await, INIT_TIMEOUT);
+    unharmed(&mut server).await;
+}
+
+#[tokio::test]
+async fn a_thousand_connections_that_say_nothing_leave_room_for_others() {
+    let mut server = Server::start(Options::default().set("header_timeout_seconds", 5));
+    let mut silent = Vec::new();
+    for _ in 0..1_000 {
+        silent.push(TcpStream::connect(server.address()).await.expect("the server accepts"));
+    }
+
+    sleep(Duration::from_millis(200)).await;
+
+    unharmed(&mut server).await;
+}
+
+#[tokio::test]
+async fn nobody_learns_whether_their_document_was_wrong() {
+    let server = Server::start(Options::default());
+
+    for document in [VIEWER, "{ there { is { no } } }", "{{{{", ""] {
+        let answer = server.nobody().asks(document, json!({})).await;
+        // A stranger is told to authenticate before anything of theirs is parsed.
+        assert_ne!(answer.code(), Some("PARSE_FAILED"), "{document}: {:#}", answer.body);
+    }
+}
