@@ -15,7 +15,7 @@ use std::{
 
 use toml::de::{DeTable, DeValue};
 
-pub use keys::{KEYS, Key};
+pub use keys::KEYS;
 
 /// What stands before a key's name in the environment.
 pub const VARIABLE_PREFIX: &str = "WITAN_";

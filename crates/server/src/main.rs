@@ -13,6 +13,7 @@ mod failure;
 mod health;
 mod listener;
 mod logging;
+mod lookups;
 mod measured;
 mod metrics;
 mod operations;

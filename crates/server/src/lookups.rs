@@ -1,0 +1,20 @@
+//! Joins two layers that don't know each other: the app's look-ups, answered by the read models.
+
+use std::sync::Arc;
+
+use witan_app::{Error, Lookups, PersonTies};
+use witan_domain::{OrganizationId, PersonId, UnitId};
+use witan_projections::ReadModels;
+
+pub struct ModelLookups(pub Arc<ReadModels>);
+
+impl Lookups for ModelLookups {
+    fn has_living_rooms(&self, organization: OrganizationId, unit: UnitId) -> Result<bool, Error> {
+        self.0.has_living_rooms(organization, unit).map_err(Error::fault)
+    }
+
+    fn person_ties(&self, organization: OrganizationId, person: PersonId) -> Result<PersonTies, Error> {
+        let (active_user, in_live_session) = self.0.person_ties(organization, person).map_err(Error::fault)?;
+        Ok(PersonTies { active_user, in_live_session })
+    }
+}
