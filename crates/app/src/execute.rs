@@ -55,6 +55,12 @@ impl IdempotencyKey {
         };
         Self { key: sha256_hex(format!("{who}\0{key}").as_bytes()), input: sha256_hex(input) }
     }
+
+    /// The same key as it holds within something that only its caller has: two strangers may choose the same key.
+    #[must_use]
+    pub fn within(&self, what: &str) -> Self {
+        Self { key: sha256_hex(format!("{}\0{what}", self.key).as_bytes()), input: self.input.clone() }
+    }
 }
 
 impl Request {
@@ -145,6 +151,17 @@ impl App {
         Ok(task)
     }
 
+    /// The state and version that a stream of the organization has now: what a patch starts from. No version where there
+    /// is no such stream.
+    pub fn current<A: Aggregate>(
+        &self,
+        organization: OrganizationId,
+        id: A::Id,
+    ) -> Result<(A::State, Option<u64>), Error> {
+        let loaded = self.load_own::<A>(Some(organization), &A::stream(id))?;
+        Ok((loaded.state.clone(), loaded.version))
+    }
+
     /// The stream's state, if it is the organization's (or nobody's yet).
     pub(crate) fn load_own<A: Aggregate>(
         &self,
@@ -156,6 +173,17 @@ impl App {
             return Ok(Arc::new(Loaded::default()));
         }
         Ok(loaded)
+    }
+
+    /// Refuses a key that was used with another input, before the first step of a process is taken.
+    pub(crate) fn check_key<A: Aggregate>(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        id: A::Id,
+    ) -> Result<(), Error> {
+        let loaded = self.load_own::<A>(Some(organization), &A::stream(id))?;
+        loaded.answer_to(request.idempotency.as_ref()).map(|_| ())
     }
 
     /// The id of what a request creates: from its idempotency key where it has one, else fresh.
@@ -187,12 +215,7 @@ impl<A: Aggregate> Task<'_, A> {
 
     /// The answer that this request already got, if it is a retry.
     pub fn answered(&self) -> Result<Option<Position>, Error> {
-        let Some(idempotency) = &self.request.idempotency else { return Ok(None) };
-        match self.loaded.answers.get(&idempotency.key) {
-            Some(answer) if answer.input == idempotency.input => Ok(Some(answer.last)),
-            Some(_) => Err(Error::IdempotencyKeyReused),
-            None => Ok(None),
-        }
+        self.loaded.answer_to(self.request.idempotency.as_ref())
     }
 
     /// Decides and records. Runs the decider again when another process was faster, a bounded number of times.
