@@ -6,6 +6,7 @@
 
 mod architecture;
 mod bundle;
+mod crash;
 mod hostile;
 mod merkle_oracle;
 mod serving;
