@@ -18,6 +18,7 @@ mod nulls;
 mod organization;
 mod pages;
 mod params;
+pub mod reference;
 pub mod response;
 mod room;
 mod scalars;
