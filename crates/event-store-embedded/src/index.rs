@@ -11,7 +11,10 @@ use std::{
 
 use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, WriteBatch, WriteOptions};
 
-use crate::format::{array, u64_at};
+use crate::{
+    format::{array, u64_at},
+    manifest,
+};
 
 pub const FOLDER: &str = "index";
 /// Stands in the journal's folder when the index was found damaged: the next open rebuilds it.
@@ -103,6 +106,11 @@ impl Index {
     pub fn open(folder: &Path) -> Result<(Self, Stored), IndexError> {
         if folder.join(DAMAGED_MARK).exists() {
             return Err(IndexError("it was found damaged".into()));
+        }
+        match manifest::is_sound(&folder.join(FOLDER)) {
+            Ok(true) => {}
+            Ok(false) => return Err(IndexError("its manifest is damaged".into())),
+            Err(error) => return Err(IndexError(error.to_string())),
         }
         let db = open_db(&folder.join(FOLDER))?;
         let stored = match db.get(META)? {

@@ -12,6 +12,7 @@ mod format;
 mod head;
 mod index;
 mod lock;
+mod manifest;
 mod read;
 mod recover;
 mod reindex;

@@ -2,7 +2,8 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{Read, Seek, Write},
+    io::Read,
+    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -26,8 +27,7 @@ pub fn acquire(folder: &Path) -> Result<File, OpenError> {
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    file.set_len(0).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    // In place and always as long, so that a full disk doesn't keep an existing journal from opening.
+    file.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0).map_err(failed)?;
     Ok(file)
 }

@@ -15,10 +15,9 @@ use crate::{
     Options,
     commit::{Committer, End},
     damage::{Damage, Damages},
-    disk::{Disk, sync_folder},
+    disk::{Disk, is_full, sync_folder},
     format::{FORMAT, Footer, Head, SEGMENT_HEADER_BYTES, SegmentHeader, segment_first, segment_name},
     head::{self, HeadFile},
-    index::IndexError,
     lock,
     read::{Layout, Reader},
     reindex,
@@ -41,8 +40,6 @@ pub enum OpenError {
     HeadMissing { folder: PathBuf },
     #[error("refused: {0}")]
     Damaged(#[from] Damage),
-    #[error(transparent)]
-    Index(#[from] IndexError),
     #[error("{}: {error}", path.display())]
     Io { path: PathBuf, error: io::Error },
 }
@@ -334,7 +331,16 @@ fn finish_roll(
                 chain: tail.chain,
                 sparse: tail.sparse.clone(),
             };
-            write_footer(path, tail.offset, &footer, disk).map_err(OpenError::io(path))?;
+            match write_footer(path, tail.offset, &footer, disk) {
+                Ok(()) => {}
+                // The new segment holds no event yet: without it, the old one is the newest again.
+                Err(error) if is_full(&error) => {
+                    cut_footer(path, tail.offset, disk).map_err(OpenError::io(path))?;
+                    fs::remove_file(&next).and_then(|()| sync_folder(folder)).map_err(OpenError::io(&next))?;
+                    return Ok(false);
+                }
+                Err(error) => return Err(OpenError::io(path)(error)),
+            }
             Ok(true)
         }
         Ok(_) => Err(OpenError::scan(path)(damage)),
@@ -351,6 +357,12 @@ fn write_footer(path: &Path, offset: u64, footer: &Footer, disk: &dyn Disk) -> i
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     file.set_len(offset)?;
     disk.write_all_at(&file, &footer.encode(), offset)?;
+    disk.sync(&file)
+}
+
+fn cut_footer(path: &Path, offset: u64, disk: &dyn Disk) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    file.set_len(offset)?;
     disk.sync(&file)
 }
 

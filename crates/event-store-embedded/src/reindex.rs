@@ -39,7 +39,12 @@ pub fn open(
                     // Closed first, so that its files can go.
                     drop(index);
                     opened.index_rebuilt = why;
-                    (Index::recreate(folder)?, 0)
+                    let recreated = Index::recreate(folder).unwrap_or_else(|error| {
+                        // On a full disk, say: the journal is served all the same.
+                        tracing::warn!(%error, "it is kept in memory until the next start");
+                        Index::in_memory()
+                    });
+                    (recreated, 0)
                 }
             }
         }
@@ -48,7 +53,9 @@ pub fn open(
         let last = layout.closed.get(number + 1).copied().unwrap_or(layout.active.first) - 1;
         if last > covered {
             replay(folder, *first, covered, &index)?;
-            index.flush()?;
+            if let Err(error) = index.flush() {
+                tracing::warn!(%error, "can't be written; it stays in memory");
+            }
         }
     }
     Ok(index)
