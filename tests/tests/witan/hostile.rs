@@ -39,21 +39,24 @@ async fn unharmed(server: &mut Server) {
 #[tokio::test]
 async fn a_fragment_bomb_is_refused_before_it_is_expanded() {
     let levels = 22;
-    let fragments = (0..levels).map(|level| {
-        let next = level + 1;
-        format!("fragment F{level} on Query {{ ...F{next} ...F{next} }} ")
-    });
-    let last = format!("fragment F{levels} on Query {{ __typename }}");
-    let document = format!("{{ ...F0 }} {}{last}", fragments.collect::<String>());
+    let bomb = |of: &str, leaf: &str| {
+        let fragments = (0..levels).map(|level| {
+            let next = level + 1;
+            format!("fragment F{level} on {of} {{ ...F{next} ...F{next} }} ")
+        });
+        fragments.collect::<String>() + &format!("fragment F{levels} on {of} {{ {leaf} }}")
+    };
 
-    is_refused(&document, &["TOO_COMPLEX", "TOO_DEEP"]).await;
+    is_refused(&format!("{{ ...F0 }} {}", bomb("Query", "__typename")), &["TOO_MANY_ROOT_FIELDS"]).await;
+    is_refused(&format!("{{ viewer {{ ...F0 }} }} {}", bomb("Viewer", "__typename")), &["TOO_COMPLEX"]).await;
 }
 
 #[tokio::test]
 async fn twenty_thousand_brackets_are_refused_before_they_are_parsed() {
-    let (open, close) = ("[".repeat(20_000), "]".repeat(20_000));
+    let nested = |depth: usize| format!("{{ node(id: {}{}) {{ id }} }}", "[".repeat(depth), "]".repeat(depth));
 
-    is_refused(&format!("{{ node(id: {open}{close}) {{ id }} }}"), &["TOO_DEEP", "TOO_MANY_TOKENS"]).await;
+    is_refused(&nested(20_000), &["DOCUMENT_TOO_LARGE"]).await;
+    is_refused(&nested(2_000), &["TOO_DEEP"]).await;
 }
 
 #[tokio::test]

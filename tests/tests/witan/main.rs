@@ -7,6 +7,8 @@
 mod architecture;
 mod bundle;
 mod crash;
+mod demo;
+mod docs;
 mod hostile;
 mod merkle_oracle;
 mod serving;

@@ -36,7 +36,7 @@ async fn a_second_process_on_the_same_folder_is_refused_with_a_clear_message() {
 
     assert_eq!(second.status.code(), Some(4));
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(said.contains("in use"), "{said}");
+    assert!(said.contains("one process at a time"), "{said}");
 }
 
 #[tokio::test]

@@ -1,0 +1,158 @@
+//! The documentation is held to the truth: what it tells a reader to type is typed, against a real server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use witan_tests::actor::Actor;
+use witan_tests::server::{Options, Server, binary};
+use witan_tests::socket::Received;
+
+/// What a document of the guide may be answered with: its ids lead nowhere.
+const ANSWERS: [&str; 2] = ["NOT_FOUND", "FORBIDDEN"];
+/// How long a subscription has to be refused.
+const REFUSAL_WITHIN: Duration = Duration::from_secs(2);
+
+/// A fenced block of a page.
+struct Block {
+    page: &'static str,
+    line: usize,
+    language: String,
+    text: String,
+}
+
+#[tokio::test]
+async fn the_examples_of_getting_started_work() {
+    let server = Server::start(Options::default());
+    let mut script = "set -euo pipefail\n".to_owned();
+    for block in blocks("getting-started.md").into_iter().filter(|block| block.language == "sh") {
+        script += &format!("echo '--- line {}' >&2\n{}", block.line, block.text);
+    }
+    let file = server.scratch().join("getting-started.sh");
+    std::fs::write(&file, script).expect("the script can be written");
+
+    let binaries = binary("witan-verify").parent().map(Path::to_owned).expect("binaries are in a folder");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([binaries].into_iter().chain(std::env::split_paths(&path))).expect("a PATH");
+    let mut bash = Command::new("bash");
+    bash.arg(&file).current_dir(server.scratch()).env("PATH", path);
+    let output = bash.env("WITAN", server.url()).env("KEY", server.api_key()).output().expect("bash can be started");
+
+    let (said, shown) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{shown}\n{said}", output.status);
+    for wrong in ["\"errors\":", "\"userErrors\":[{"] {
+        assert!(!shown.contains(wrong), "an example was answered with {wrong}\n{shown}");
+    }
+    for expected in ["\"ENDED_BY_HOST\"", "\"status\":\"WAITING\"", "\"level\":\"UNIT\"", "Peter Lang"] {
+        assert!(shown.contains(expected), "no answer with {expected}\n{shown}");
+    }
+    assert!(said.contains("verified: "), "{said}");
+}
+
+/// Each `graphql` block is sent as it stands, with the `json` block after it as its variables.
+#[tokio::test]
+async fn the_documents_of_the_api_guide_are_valid() {
+    let server = Server::start(Options::default());
+    let owner = server.owner();
+    let all = blocks("api.md");
+    let mut sent = 0;
+    for (at, block) in all.iter().enumerate().filter(|(_, block)| block.language == "graphql") {
+        let takes_variables = block.text.contains('$');
+        let variables = all.get(at + 1).filter(|next| takes_variables && next.language == "json");
+        let variables = variables.map_or_else(|| json!({}), |next| parsed(next));
+        let code = if block.text.trim_start().starts_with("subscription") {
+            refusal_of_subscription(&owner, &block.text, variables).await
+        } else {
+            owner.asks(&block.text, variables).await.code().map(str::to_owned)
+        };
+        let valid = code.as_ref().is_none_or(|code| ANSWERS.contains(&code.as_str()));
+        assert!(valid, "docs/{} line {}: {code:?}", block.page, block.line);
+        sent += 1;
+    }
+    assert!(sent >= 5, "only {sent} documents were found");
+}
+
+#[test]
+fn every_json_example_is_json() {
+    for page in ["api.md", "operations.md", "concepts.md"] {
+        for block in blocks(page).iter().filter(|block| block.language == "json") {
+            parsed(block);
+        }
+    }
+}
+
+/// Links between the pages lead to files, and to headings that are there.
+#[test]
+fn links_lead_somewhere() {
+    let mut wrong = Vec::new();
+    let mut pages: Vec<PathBuf> = std::fs::read_dir(docs()).expect("docs").map(|it| it.expect("a file").path()).collect();
+    pages.push(docs().join("../README.md"));
+    pages.push(docs().join("decisions/README.md"));
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        let text = std::fs::read_to_string(page).expect("a page can be read");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            if file.contains("://") {
+                continue;
+            }
+            let path = if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
+            let there = std::fs::read_to_string(&path).is_ok_and(|text| heading.is_empty() || has_heading(&text, heading));
+            if !there {
+                wrong.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "links that lead nowhere:\n{}", wrong.join("\n"));
+}
+
+fn has_heading(text: &str, anchor: &str) -> bool {
+    let slug = |heading: &str| {
+        let kept = heading.trim().to_lowercase().replace(' ', "-");
+        kept.chars().filter(|char| char.is_alphanumeric() || *char == '-').collect::<String>()
+    };
+    text.lines().any(|line| line.starts_with('#') && slug(line.trim_start_matches('#')) == anchor)
+}
+
+/// The code with which a subscription is refused; `None` when it isn't, soon enough.
+async fn refusal_of_subscription(owner: &Actor, document: &str, variables: Value) -> Option<String> {
+    let mut socket = owner.socket().await;
+    socket.subscribe("1", document, variables).await;
+    match socket.receive_within(REFUSAL_WITHIN).await {
+        Some(Received::Message(message)) if message["type"] == "error" => {
+            let code = message["payload"][0]["extensions"]["code"].as_str();
+            Some(code.unwrap_or("an error without a code").to_owned())
+        }
+        Some(Received::Message(message)) if message["type"] == "next" => {
+            message["payload"]["errors"][0]["extensions"]["code"].as_str().map(str::to_owned)
+        }
+        _ => None,
+    }
+}
+
+fn parsed(block: &Block) -> Value {
+    let value = serde_json::from_str(&block.text);
+    value.unwrap_or_else(|error| panic!("docs/{} line {}: {error}", block.page, block.line))
+}
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
+fn blocks(page: &'static str) -> Vec<Block> {
+    let text = std::fs::read_to_string(docs().join(page)).expect("the page is there");
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (at, line) in text.lines().enumerate() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(language), None) => {
+                open = Some(Block { page, line: at + 1, language: language.to_owned(), text: String::new() });
+            }
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some(block)) => block.text += &format!("{line}\n"),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "docs/{page}: a block is not closed");
+    blocks
+}
