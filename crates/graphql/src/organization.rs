@@ -313,6 +313,7 @@ impl Organization {
     }
 
     /// Its units, in the order they were made: all of the tree, or only the top of it.
+    /// Null, with an error, for those who may not list them.
     #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn units(
         &self,
@@ -323,15 +324,16 @@ impl Organization {
         #[graphql(desc = "The cursor after which the page begins.")] after: Option<String>,
         #[graphql(desc = "So many from the end, or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor before which the page ends.")] before: Option<String>,
-    ) -> async_graphql::Result<UnitConnection> {
+    ) -> async_graphql::Result<Option<UnitConnection>> {
         let call = Call::query(ctx)?;
         let page = PageInput::new(first, after, last, before).page()?;
         let tree = stored(call.models().find_units(call.organization()?))?;
         let wanted = |unit: &DomainUnit| (!top || unit.parent.is_none()) && (archived || is_living(unit));
-        list_units(&call, tree.map(Arc::new), &page, wanted).await
+        list_units(&call, tree.map(Arc::new), &page, wanted).await.map(Some)
     }
 
     /// Its users that the caller may read, in the order they were made.
+    /// Null, with an error, for those who may not list them.
     async fn users(
         &self,
         ctx: &Context<'_>,
@@ -339,11 +341,12 @@ impl Organization {
         #[graphql(desc = "The cursor after which the page begins.")] after: Option<String>,
         #[graphql(desc = "So many from the end, or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor before which the page ends.")] before: Option<String>,
-    ) -> async_graphql::Result<UserConnection> {
-        crate::user::list_users(&Call::query(ctx)?, &PageInput::new(first, after, last, before)).await
+    ) -> async_graphql::Result<Option<UserConnection>> {
+        crate::user::list_users(&Call::query(ctx)?, &PageInput::new(first, after, last, before)).await.map(Some)
     }
 
     /// Its API keys that the caller may read, in the order they were made.
+    /// Null, with an error, for those who may not list them.
     async fn api_keys(
         &self,
         ctx: &Context<'_>,
@@ -351,11 +354,12 @@ impl Organization {
         #[graphql(desc = "The cursor after which the page begins.")] after: Option<String>,
         #[graphql(desc = "So many from the end, or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor before which the page ends.")] before: Option<String>,
-    ) -> async_graphql::Result<ApiKeyConnection> {
-        crate::user::list_api_keys(&Call::query(ctx)?, &PageInput::new(first, after, last, before)).await
+    ) -> async_graphql::Result<Option<ApiKeyConnection>> {
+        crate::user::list_api_keys(&Call::query(ctx)?, &PageInput::new(first, after, last, before)).await.map(Some)
     }
 
     /// Its rooms that the caller may read, in the order they were made.
+    /// Null, with an error, for those who may not list them.
     async fn rooms(
         &self,
         ctx: &Context<'_>,
@@ -363,12 +367,13 @@ impl Organization {
         #[graphql(desc = "The cursor after which the page begins.")] after: Option<String>,
         #[graphql(desc = "So many from the end, or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor before which the page ends.")] before: Option<String>,
-    ) -> async_graphql::Result<RoomConnection> {
+    ) -> async_graphql::Result<Option<RoomConnection>> {
         let call = Call::query(ctx)?;
-        crate::room::list_rooms(&call, None, &PageInput::new(first, after, last, before)).await
+        crate::room::list_rooms(&call, None, &PageInput::new(first, after, last, before)).await.map(Some)
     }
 
     /// Its sessions that the caller may read, in the order they were opened.
+    /// Null, with an error, for those who may not list them.
     async fn sessions(
         &self,
         ctx: &Context<'_>,
@@ -376,10 +381,12 @@ impl Organization {
         #[graphql(desc = "The cursor after which the page begins.")] after: Option<String>,
         #[graphql(desc = "So many from the end, or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor before which the page ends.")] before: Option<String>,
-    ) -> async_graphql::Result<SessionConnection> {
+    ) -> async_graphql::Result<Option<SessionConnection>> {
         let call = Call::query(ctx)?;
         call.authorise(Operation::ListSessions, &organization_resource(call.organization()?)).await?;
-        crate::session::list(&call, SessionList::Organization, &PageInput::new(first, after, last, before)).await
+        crate::session::list(&call, SessionList::Organization, &PageInput::new(first, after, last, before))
+            .await
+            .map(Some)
     }
 
     /// When it was made.
@@ -542,6 +549,7 @@ impl Unit {
     }
 
     /// The units right below it, in the order they were made.
+    /// Null, with an error, for those who may not list them.
     async fn children(
         &self,
         ctx: &Context<'_>,
@@ -550,13 +558,14 @@ impl Unit {
         #[graphql(desc = "The cursor after which the page begins.")] after: Option<String>,
         #[graphql(desc = "So many from the end, or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor before which the page ends.")] before: Option<String>,
-    ) -> async_graphql::Result<UnitConnection> {
+    ) -> async_graphql::Result<Option<UnitConnection>> {
         let page = PageInput::new(first, after, last, before).page()?;
         let wanted = |unit: &DomainUnit| unit.parent == Some(self.unit) && (archived || is_living(unit));
-        list_units(&Call::query(ctx)?, Some(Arc::clone(&self.tree)), &page, wanted).await
+        list_units(&Call::query(ctx)?, Some(Arc::clone(&self.tree)), &page, wanted).await.map(Some)
     }
 
     /// Its rooms (not those of the units below it) that the caller may read, in the order they were made.
+    /// Null, with an error, for those who may not list them.
     async fn rooms(
         &self,
         ctx: &Context<'_>,
@@ -564,9 +573,9 @@ impl Unit {
         #[graphql(desc = "The cursor after which the page begins.")] after: Option<String>,
         #[graphql(desc = "So many from the end, or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor before which the page ends.")] before: Option<String>,
-    ) -> async_graphql::Result<RoomConnection> {
+    ) -> async_graphql::Result<Option<RoomConnection>> {
         let call = Call::query(ctx)?;
-        crate::room::list_rooms(&call, Some(self.unit), &PageInput::new(first, after, last, before)).await
+        crate::room::list_rooms(&call, Some(self.unit), &PageInput::new(first, after, last, before)).await.map(Some)
     }
 
     /// What it says of the settings of its rooms and of those of the units below it.

@@ -235,6 +235,7 @@ impl Room {
     }
 
     /// Its sessions that the caller may read, in the order they were opened.
+    /// Null, with an error, for those who may not list them.
     async fn sessions(
         &self,
         ctx: &Context<'_>,
@@ -242,14 +243,15 @@ impl Room {
         #[graphql(desc = "The cursor after which the page begins.")] after: Option<String>,
         #[graphql(desc = "So many from the end, or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor before which the page ends.")] before: Option<String>,
-    ) -> async_graphql::Result<SessionConnection> {
+    ) -> async_graphql::Result<Option<SessionConnection>> {
         let call = Call::query(ctx)?;
         call.authorise(Operation::ListSessions, &organization_resource(call.organization()?)).await?;
         let list = SessionList::OfRoom(self.facts()?.room);
-        crate::session::list(&call, list, &PageInput::new(first, after, last, before)).await
+        crate::session::list(&call, list, &PageInput::new(first, after, last, before)).await.map(Some)
     }
 
     /// Its invitations that the caller may read, in the order they were made.
+    /// Null, with an error, for those who may not list them.
     async fn invitations(
         &self,
         ctx: &Context<'_>,
@@ -257,7 +259,7 @@ impl Room {
         #[graphql(desc = "The cursor after which the page begins.")] after: Option<String>,
         #[graphql(desc = "So many from the end, or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor before which the page ends.")] before: Option<String>,
-    ) -> async_graphql::Result<InvitationConnection> {
+    ) -> async_graphql::Result<Option<InvitationConnection>> {
         let call = Call::query(ctx)?;
         let organization = call.organization()?;
         let of_room = room_resource(organization, &self.row.state);
@@ -271,7 +273,7 @@ impl Room {
         let listed = visible(&call, listed, Operation::ReadInvitation, resource).await;
         let node = |row: Option<InvitationRow>| row.map(|row| Invitation { row });
         let (edges, page_info) = edges(listed, &page, node, |cursor, node| InvitationEdge { cursor, node });
-        Ok(InvitationConnection { edges, page_info })
+        Ok(Some(InvitationConnection { edges, page_info }))
     }
 
     /// When it was made.

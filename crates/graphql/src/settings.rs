@@ -287,8 +287,7 @@ impl From<&settings::Level> for LevelSettings {
 #[derive(Clone, Debug, Default, PartialEq, InputObject)]
 pub struct LevelSettingsInput {
     /// What it sets. What is absent is left to the levels above.
-    #[graphql(default)]
-    set: SettingsInput,
+    set: Option<SettingsInput>,
     /// What levels below may not set.
     #[graphql(default)]
     lock: Vec<SettingName>,
@@ -297,7 +296,7 @@ pub struct LevelSettingsInput {
 impl LevelSettingsInput {
     pub fn into_domain(self) -> async_graphql::Result<settings::Level> {
         let names = self.lock.into_iter().map(Into::into);
-        Ok(settings::Level::setting(self.set.into_domain()?).locking(names))
+        Ok(settings::Level::setting(self.set.unwrap_or_default().into_domain()?).locking(names))
     }
 }
 
@@ -540,16 +539,15 @@ impl From<&policy::PolicyLevel> for LevelPolicies {
 #[derive(Clone, Debug, Default, PartialEq, Eq, InputObject)]
 pub struct LevelPoliciesInput {
     /// What holds here and below, unless a level below sets it otherwise.
-    #[graphql(default)]
-    set: PolicyRulesInput,
+    set: Option<PolicyRulesInput>,
     /// The most that this level and those below may allow: below it may only be stricter.
-    #[graphql(default)]
-    floor: PolicyRulesInput,
+    floor: Option<PolicyRulesInput>,
 }
 
 impl LevelPoliciesInput {
     pub fn into_domain(self) -> async_graphql::Result<policy::PolicyLevel> {
-        Ok(policy::PolicyLevel { set: self.set.into_domain()?, floor: self.floor.into_domain()? })
+        let rules = |input: Option<PolicyRulesInput>| input.unwrap_or_default().into_domain();
+        Ok(policy::PolicyLevel { set: rules(self.set)?, floor: rules(self.floor)? })
     }
 }
 
@@ -637,7 +635,7 @@ mod tests {
             profile: set.profile,
             skin: set.skin,
         };
-        let again = LevelSettingsInput { set: input, lock: shown.locked }.into_domain().unwrap();
+        let again = LevelSettingsInput { set: Some(input), lock: shown.locked }.into_domain().unwrap();
         assert_eq!(again, level);
         assert_eq!(LevelSettings::from(&settings::Level::default()).set, SetSettings::default());
         assert_eq!(LevelSettingsInput::default().into_domain().unwrap(), settings::Level::default());

@@ -726,8 +726,7 @@ impl UserMutation {
         let call = Call::mutation(ctx)?;
         let user = match &input.user_id {
             Some(user) => id("userId", user)?,
-            None => acting_user(&call.request.actor)
-                .ok_or_else(|| refusal("INVALID_INPUT", "userId is missing; expected the id of a user."))?,
+            None => own_user(&call).await?,
         };
         let expires_at = input.expires_at.map(|DateTime(time)| time);
         let new = NewApiKey { name: input.name, scopes: input.scopes, expires_at, user };
@@ -768,6 +767,16 @@ impl UserMutation {
         let (done, told) = call.told(result, |outcome| outcome.position).await?;
         Ok(ErasePersonPayload::new(done.map(|_| person.into_id()), told))
     }
+}
+
+/// The user that the caller is. Whoever is none has no keys, and is refused like anyone who may make none.
+async fn own_user(call: &Call<'_>) -> async_graphql::Result<UserId> {
+    if let Some(user) = acting_user(&call.request.actor) {
+        return Ok(user);
+    }
+    let organization = call.organization()?;
+    call.authorise(Operation::CreateApiKey, &key_resource(organization, organization.to_string(), None)).await?;
+    Err(refusal("INVALID_INPUT", "userId is missing; expected the id of a user."))
 }
 
 /// Where a role is to hold: that of owner everywhere.
