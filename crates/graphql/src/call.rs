@@ -47,6 +47,13 @@ pub struct PrivateText {
     erased: bool,
 }
 
+impl PrivateText {
+    /// A text that is nobody's, where another's would be private.
+    pub fn plain(text: String) -> Self {
+        Self { value: Some(text), erased: false }
+    }
+}
+
 /// What every mutation says beside the changed object.
 #[derive(Default)]
 pub struct Told {

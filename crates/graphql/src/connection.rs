@@ -2,9 +2,10 @@
 
 use async_graphql::{InputObject, SimpleObject};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use witan_auth::{Operation, Resource};
 use witan_projections::{Listed, PAGE_ROWS_MAX, Page};
 
-use crate::refusal;
+use crate::{call::Call, refusal};
 
 /// How many rows a page has when nobody says.
 const PAGE_ROWS_DEFAULT: usize = 20;
@@ -86,6 +87,21 @@ pub fn edges<R, N, E>(
     };
     let edges = rows.into_iter().filter_map(|(cursor, row)| node(row).map(|node| edge(encode(&cursor), node)));
     (edges.collect(), page_info)
+}
+
+/// The rows that the caller may see. The others keep their place, so that their cursors still lead on.
+pub async fn visible<R>(
+    call: &Call<'_>,
+    listed: Listed<R>,
+    operation: Operation,
+    resource: impl Fn(&R) -> Resource,
+) -> Listed<Option<R>> {
+    let mut rows = Vec::with_capacity(listed.rows.len());
+    for (cursor, row) in listed.rows {
+        let allowed = call.allows(operation, &resource(&row)).await;
+        rows.push((cursor, allowed.then_some(row)));
+    }
+    Listed { rows, more: listed.more }
 }
 
 /// Defines a connection and its edge.

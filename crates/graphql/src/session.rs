@@ -696,7 +696,7 @@ pub(crate) async fn session_payload(
 }
 
 /// The session, if the caller may read it: a mutation may be for someone who may not.
-async fn readable(call: &Call<'_>, session: SessionId) -> async_graphql::Result<Option<Session>> {
+pub async fn readable(call: &Call<'_>, session: SessionId) -> async_graphql::Result<Option<Session>> {
     let organization = call.organization()?;
     let Some(row) = stored(call.models().find_session(organization, session))? else { return Ok(None) };
     let resource = session_resource(&call.request.actor, organization, &row.state);
