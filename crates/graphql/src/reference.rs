@@ -166,7 +166,10 @@ mod tests {
             std::fs::write(&file, &made).unwrap();
         }
         let kept = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(kept == made, "docs/api-reference.md is stale: WITAN_BLESS=1 cargo test -p witan-graphql writes it anew");
+        assert!(
+            kept == made,
+            "docs/api-reference.md is stale: WITAN_BLESS=1 cargo test -p witan-graphql writes it anew"
+        );
     }
 
     #[test]

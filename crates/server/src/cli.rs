@@ -14,6 +14,7 @@ Examples:
   witan journal verify                     Read the whole journal; also beside a running server
   witan backup /backups/monday             Back up; also beside a running server
   witan restore /backups/monday --data ./restored --erasures ./witan-data
+  witan demo                               Play a consultation against the running server
   witan config                             Every value and where it comes from
 
 Configuration: defaults, then witan.toml (or --config FILE), then variables WITAN_<KEY>, then flags.
@@ -142,8 +143,30 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Play a consultation against a running server through its public API, and tell it line by line
+    ///
+    /// Without an API key it asks the server on this machine, by its data folder, for an organization of its own. Exit
+    /// code 3 when anything is not as told.
+    Demo {
+        /// Where the server is [default: http:// and the address that it listens on by the configuration]
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+        /// The key of an organization's owner, in whose organization to play
+        #[arg(long, value_name = "KEY", env = "WITAN_API_KEY", hide_env_values = true)]
+        api_key: Option<String>,
+        /// Where to write the proof that it ends with [default: a file in the temporary folder]
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
+        /// One JSON object a line instead of text
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the GraphQL schema
-    Schema,
+    Schema {
+        /// The reference of the API, in Markdown
+        #[arg(long)]
+        markdown: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -19,6 +19,8 @@ pub use keys::KEYS;
 
 /// What stands before a key's name in the environment.
 pub const VARIABLE_PREFIX: &str = "WITAN_";
+/// Variables of ours that are no keys: which file to read, and the key that `witan demo` acts with.
+const NOT_KEYS: [&str; 2] = ["config", "api_key"];
 /// The file that is read when none is named.
 pub const FILE_DEFAULT: &str = "witan.toml";
 /// A misspelt name is near a real one when at most one in so many of its characters is wrong.
@@ -217,7 +219,8 @@ impl Layers {
             return;
         };
         let name = name.to_lowercase();
-        if name == "config" {
+        // The flags --config and --api-key have variables of their own.
+        if name == "config" || name == "api_key" {
             return;
         }
         if KEYS.iter().any(|key| key.name == name) {

@@ -53,8 +53,8 @@ pub async fn demo(config: &Config, options: Options) -> Result<(), Failure> {
     let mut story = Story { teller, client, owner, tag };
     let kept = story.greeting().await?;
     let place = story.organization().await?;
-    let played = story.consultation(&place).await?;
-    story.history(&played).await?;
+    let mut played = story.consultation(&place).await?;
+    story.history(&mut played).await?;
     let bundle = story.proofs(&played, &kept, options.bundle).await?;
     story.teller.end(&[
         ("organization", place.organization.clone()),
@@ -79,7 +79,10 @@ async fn new_organization(config: &Config, teller: &mut Teller, tag: &str) -> Re
     let answer = admin::ask(&config.data, &Question::CreateOrganization(new), &steps).await;
     match answer.map_err(|error| Failure::caused("the running server did not answer", &error))? {
         Some(Answer::OrganizationCreated(created)) => {
-            teller.tell(&format!("The operator makes {} ({}), its owner, and an API key", created.slug, created.organization));
+            teller.tell(&format!(
+                "The operator makes {} ({}), its owner, and an API key",
+                created.slug, created.organization
+            ));
             Ok(created.api_key)
         }
         Some(Answer::Refused { why }) => Err(Failure::new(why)),

@@ -7,6 +7,7 @@ mod clock;
 mod commands;
 mod config;
 mod data_folder;
+mod demo;
 mod edge;
 mod erasures;
 mod failure;
@@ -29,7 +30,7 @@ use clap::Parser;
 
 use crate::{
     cli::{Cli, Command, JournalCommand, ProofCommand},
-    config::Settled,
+    config::{Settled, Source},
     failure::Failure,
 };
 
@@ -47,7 +48,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let settled = settle(&cli)?;
     let config = &settled.config;
-    logging::start(config.log_format, &config.log_level);
+    // A command that answers and ends should not talk of each step, unless it was asked to.
+    let quiet = !matches!(cli.command, Command::Serve { .. }) && settled.sources["log_level"] == Source::Default;
+    logging::start(config.log_format, if quiet { "warn" } else { &config.log_level });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::caused("can't start threads", &error))?;
     runtime.block_on(async {
@@ -67,8 +70,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
                 commands::config(&settled, json);
                 Ok(())
             }
-            Command::Schema => {
-                commands::print(&wiring::schema());
+            Command::Demo { url, api_key, bundle, json } => {
+                demo::demo(config, demo::Options { url, api_key, bundle, json }).await
+            }
+            Command::Schema { markdown } => {
+                let sdl = wiring::schema();
+                commands::print(&if markdown { witan_graphql::reference::markdown(&sdl) } else { sdl });
                 Ok(())
             }
         }

@@ -86,7 +86,8 @@ fn every_json_example_is_json() {
 #[test]
 fn links_lead_somewhere() {
     let mut wrong = Vec::new();
-    let mut pages: Vec<PathBuf> = std::fs::read_dir(docs()).expect("docs").map(|it| it.expect("a file").path()).collect();
+    let mut pages: Vec<PathBuf> =
+        std::fs::read_dir(docs()).expect("docs").map(|it| it.expect("a file").path()).collect();
     pages.push(docs().join("../README.md"));
     pages.push(docs().join("decisions/README.md"));
     for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
@@ -97,7 +98,8 @@ fn links_lead_somewhere() {
                 continue;
             }
             let path = if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
-            let there = std::fs::read_to_string(&path).is_ok_and(|text| heading.is_empty() || has_heading(&text, heading));
+            let there =
+                std::fs::read_to_string(&path).is_ok_and(|text| heading.is_empty() || has_heading(&text, heading));
             if !there {
                 wrong.push(format!("{}: {target}", page.display()));
             }

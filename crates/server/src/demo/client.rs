@@ -70,7 +70,9 @@ impl Caller {
         let payload = self.tries(mutation, input_type, input, ask).await?;
         match payload["userErrors"].get(0) {
             None => Ok(payload),
-            Some(error) => Err(Failure::new(format!("{mutation}: {} {}", text(&error["code"]), text(&error["message"])))),
+            Some(error) => {
+                Err(Failure::new(format!("{mutation}: {} {}", text(&error["code"]), text(&error["message"]))))
+            }
         }
     }
 

@@ -74,7 +74,8 @@ impl Story {
 
     async fn open(&mut self, place: &Place) -> Result<String, Failure> {
         self.teller.act("A session is opened");
-        let input = json!({ "roomId": place.room, "recordId": "patient file 4711", "settings": [{ "layout": "SPEAKER" }] });
+        let input =
+            json!({ "roomId": place.room, "recordId": "patient file 4711", "settings": [{ "layout": "SPEAKER" }] });
         let ask = "session { id status recordId { value } settings { values { layout participantsMax } \
              sources { name locked source { level } } } }";
         let opened = place.doctor.does("openSession", "OpenSessionInput", input, ask).await?;
@@ -92,7 +93,11 @@ impl Story {
     async fn knocks(&mut self, nobody: &Caller, invited: &Invited, name: &'static str) -> Result<Entered, Failure> {
         let input = json!({ "invitationId": invited.invitation, "secret": invited.secret });
         let ticket = nobody.does("exchangeInvitation", "ExchangeInvitationInput", input, "joinToken lobby").await?;
-        self.teller.check(&format!("{name}'s invitation gives a join token, through the lobby"), &json!(true), &ticket["lobby"])?;
+        self.teller.check(
+            &format!("{name}'s invitation gives a join token, through the lobby"),
+            &json!(true),
+            &ticket["lobby"],
+        )?;
         let input = json!({ "joinToken": ticket["joinToken"], "displayName": name, "device": "a browser" });
         let entered = nobody.does("knock", "KnockInput", input.clone(), "participantId state resumeSecret").await?;
         self.teller.check(&format!("{name} knocks"), &json!("KNOCKING"), &entered["state"])?;
@@ -157,7 +162,8 @@ impl Story {
 
     async fn drops_and_returns(&mut self, session: &str, patient: &Entered) -> Result<Connection, Failure> {
         self.teller.act("The patient's line breaks, and comes back");
-        self.state(session, patient, "Peter Lang's WebSocket is gone: his seat is kept for 30 s", "RECONNECTING").await?;
+        self.state(session, patient, "Peter Lang's WebSocket is gone: his seat is kept for 30 s", "RECONNECTING")
+            .await?;
         let line = patient.caller.connects().await?;
         let input = json!({ "sessionId": session });
         patient.caller.does("resumeParticipation", "SessionInput", input, "").await?;
@@ -176,8 +182,10 @@ impl Story {
     async fn ends(&mut self, doctor: &Caller, session: &str) -> Result<String, Failure> {
         self.teller.act("The session ends");
         let input = json!({ "sessionId": session, "idempotencyKey": "end" });
-        let ended = doctor.does("endSession", "SessionInput", input, "session { status endReason presentCount }").await?;
-        let found = json!([ended["session"]["status"], ended["session"]["endReason"], ended["session"]["presentCount"]]);
+        let ended =
+            doctor.does("endSession", "SessionInput", input, "session { status endReason presentCount }").await?;
+        let found =
+            json!([ended["session"]["status"], ended["session"]["endReason"], ended["session"]["presentCount"]]);
         self.teller.check("The doctor ends it for all", &json!(["CLOSED", "ENDED_BY_HOST", 0]), &found)?;
         Ok(text(&ended["position"]).to_owned())
     }
@@ -260,7 +268,5 @@ impl Story {
     }
 }
 
-const COPIED: [Setting; 2] = [
-    ("participantsMax", "PARTICIPANTS_MAX", "6", "UNIT"),
-    ("layout", "LAYOUT", "\"SPEAKER\"", "SESSION"),
-];
+const COPIED: [Setting; 2] =
+    [("participantsMax", "PARTICIPANTS_MAX", "6", "UNIT"), ("layout", "LAYOUT", "\"SPEAKER\"", "SESSION")];

@@ -44,7 +44,7 @@ impl Story {
         let early = json!({ "invitationId": patient.invitation, "secret": patient.secret });
         let code = nobody.rejection("exchangeInvitation", "ExchangeInvitationInput", early).await?;
         self.teller.check("Nobody can come in yet: no session is open", &json!("NO_LIVE_SESSION"), &json!(code))?;
-        let newest = self.owner.asks("query($id: ID!) { room(id: $id) { version } auditTrail(last: 1) { edges { node { position } } } }", json!({ "id": room })).await?;
+        let newest = self.owner.asks("{ auditTrail(last: 1) { edges { node { position } } } }", json!({})).await?;
         let position = text(&newest["auditTrail"]["edges"][0]["node"]["position"]).to_owned();
         Ok(Place { organization, room, doctor, position, patient, companion })
     }
@@ -68,7 +68,10 @@ impl Story {
         let key = json!({ "userId": user, "name": "The doctor's application" });
         let key = self.owner.does("createApiKey", "CreateApiKeyInput", key, "secret").await?;
         let doctor = self.client.caller(Some(text(&key["secret"])));
-        self.teller.tell(&format!("{} gets an account, the role host in Cardiology, and a key", text(&created["user"]["name"]["value"])));
+        self.teller.tell(&format!(
+            "{} gets an account, the role host in Cardiology, and a key",
+            text(&created["user"]["name"]["value"])
+        ));
         let refused = doctor.refusal(
             "mutation($input: SetOrganizationSettingsInput!) { setOrganizationSettings(input: $input) { position } }",
             json!({ "input": { "settings": {} } }),
@@ -95,7 +98,11 @@ impl Story {
         self.owner.does("setRoomSettings", "SetRoomSettingsInput", settings, "").await?;
         let off = json!({ "roomId": room, "settings": { "set": { "chat": false } } });
         let code = self.owner.rejection("setRoomSettings", "SetRoomSettingsInput", off).await?;
-        self.teller.check("The room can't turn chat off: it is locked above", &json!("SETTING_LOCKED"), &json!(code))?;
+        self.teller.check(
+            "The room can't turn chat off: it is locked above",
+            &json!("SETTING_LOCKED"),
+            &json!(code),
+        )?;
         let document = "query($id: ID!) { room(id: $id) { effectiveSettings { \
              values { screenShare lobby durationMaxMinutes participantsMax emptyTimeoutMinutes chat } \
              sources { name locked source { level } } } } }";
@@ -124,7 +131,8 @@ impl Story {
             .and_then(|now| now.checked_add(jiff::SignedDuration::from_secs(WINDOW_SECONDS)))
             .map_err(|error| Failure::caused("the clock", &error))?;
         let input = json!({ "roomId": room, "displayName": name, "role": role, "notAfter": until.to_string() });
-        let made = self.owner.does("createInvitation", "CreateInvitationInput", input, "invitation { id } secret").await?;
+        let made =
+            self.owner.does("createInvitation", "CreateInvitationInput", input, "invitation { id } secret").await?;
         self.teller.tell(&format!("{name} is invited as {}; the secret is shown once", role.to_lowercase()));
         let (invitation, secret) = (text(&made["invitation"]["id"]).to_owned(), text(&made["secret"]).to_owned());
         Ok(Invited { invitation, secret })

@@ -6,13 +6,11 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use witan_verify::{Bundle, ConsistencyProof, VerifierKey, from_base64, to_base64, verify_bundle, verify_consistency_proof};
-
-use super::{
-    Story,
-    client::text,
-    consultation::Played,
+use witan_verify::{
+    Bundle, ConsistencyProof, VerifierKey, from_base64, to_base64, verify_bundle, verify_consistency_proof,
 };
+
+use super::{Story, client::text, consultation::Played};
 use crate::failure::Failure;
 
 /// A checkpoint follows an event within about a second.
@@ -56,7 +54,8 @@ impl Story {
             path.display()
         ));
         let bundle = read(&path)?;
-        let verified = verify_bundle(&bundle, Some(&kept.key)).map_err(|problem| Failure::found_wrong(problem.to_string()))?;
+        let verified =
+            verify_bundle(&bundle, Some(&kept.key)).map_err(|problem| Failure::found_wrong(problem.to_string()))?;
         let found = json!([verified.event.kind, verified.event.stream]);
         let expected = json!(["SessionEnded", format!("session-{}", played.session)]);
         self.teller.check("Verified: this very event is in the signed log", &expected, &found)?;
