@@ -51,15 +51,16 @@ impl Fold {
     pub fn open(db: Arc<DB>, projections: Vec<Box<dyn Projection>>) -> Result<Self, ProjectionError> {
         let mut with_cursors = Vec::new();
         for projection in projections {
-            let stored = read_cursor(&db, projection.name())?;
-            let cursor = match stored {
+            let fresh = Cursor { version: projection.version(), ..Cursor::default() };
+            let cursor = match read_cursor(&db, projection.name())? {
                 Some(cursor) if cursor.version == projection.version() => cursor,
-                Some(_) => {
-                    tracing::info!(projection = projection.name(), "its version changed: it is rebuilt");
-                    empty(&db, projection.tables())?;
-                    Cursor { version: projection.version(), ..Cursor::default() }
+                stored => {
+                    if stored.is_some() {
+                        tracing::info!(projection = projection.name(), "its version changed: it is rebuilt");
+                    }
+                    empty(&db, projection.tables().iter().copied())?;
+                    fresh
                 }
-                None => Cursor { version: projection.version(), ..Cursor::default() },
             };
             with_cursors.push((projection, cursor));
         }
@@ -68,10 +69,9 @@ impl Fold {
 
     /// Empties every projection, to fold the whole log again.
     pub fn rebuilt(db: Arc<DB>, projections: Vec<Box<dyn Projection>>) -> Result<Self, ProjectionError> {
-        for projection in &projections {
-            empty(&db, projection.tables())?;
-        }
-        empty(&db, &[CURSORS])?;
+        // In one write, or a crash in between would leave cursors that stand after rows that are gone.
+        let tables = projections.iter().flat_map(|projection| projection.tables()).copied();
+        empty(&db, tables.chain([CURSORS]))?;
         Self::open(db, projections)
     }
 
@@ -133,7 +133,7 @@ impl Fold {
         Ok(())
     }
 
-    /// Reads the log from where the slowest projection stands up to `until`, telling how far it is.
+    /// Reads the log from where the slowest projection stands up to `until`, telling how far it is, until that says no.
     pub fn catch_up(
         &mut self,
         store: &dyn EventStore,
@@ -149,7 +149,7 @@ impl Fold {
             }
             self.apply(&batch)?;
             if !progress(self.position()) {
-                return Ok(());
+                return Err(ProjectionError::Cancelled);
             }
         }
         Ok(())
@@ -178,14 +178,16 @@ fn write_cursor(db: &DB, batch: &mut WriteBatch, projection: &str, cursor: &Curs
     Ok(())
 }
 
-fn empty(db: &DB, tables: &[&'static str]) -> Result<(), ProjectionError> {
+/// Deletes all rows of these tables in one write.
+fn empty(db: &DB, tables: impl Iterator<Item = &'static str>) -> Result<(), ProjectionError> {
+    let mut batch = WriteBatch::default();
     for table in tables {
         let family = db.cf_handle(table).ok_or(ProjectionError::NoTable(table))?;
-        let mut batch = WriteBatch::default();
-        for item in db.iterator_cf(family, rocksdb::IteratorMode::Start) {
-            batch.delete_cf(family, item?.0);
+        if let Some(last) = db.iterator_cf(family, rocksdb::IteratorMode::End).next() {
+            let (last, _) = last?;
+            batch.delete_range_cf(family, b"".as_slice(), &last);
+            batch.delete_cf(family, &last);
         }
-        db.write_opt(batch, &unlogged())?;
     }
-    Ok(())
+    Ok(db.write_opt(batch, &unlogged())?)
 }

@@ -33,7 +33,7 @@ pub use follower::{BATCH_EVENTS_MAX, Cursor, Fold, Projection};
 pub use page::{Listed, PAGE_ROWS_MAX, Page};
 pub use replay::{Comparison, Difference};
 pub use row::Row;
-pub use table::{Key, Rows, Table};
+pub use table::{Key, Lines, Rows, Table};
 
 /// Why a read model can't be read or go on.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,8 @@ pub enum ProjectionError {
     OtherLog { projection: &'static str, position: Position },
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error("stopped before its end, as it was asked to")]
+    Cancelled,
 }
 
 /// How the follower is doing.
@@ -76,17 +78,16 @@ impl ReadModels {
     /// Opens or makes the database in `folder`. What does not open is damaged or half-made and holds nothing that can't
     /// be rebuilt, so it is deleted and made anew.
     pub fn open(folder: &Path) -> Result<Self, ProjectionError> {
-        let db = match open_database(folder) {
-            Ok(db) => db,
+        let (db, fold) = match open_models(folder) {
+            Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, "the read models don't open: they are rebuilt from the journal");
                 DB::destroy(&Options::default(), folder)?;
-                open_database(folder)?
+                open_models(folder)?
             }
         };
-        let db = Arc::new(db);
-        let fold = Fold::open(Arc::clone(&db), models::all(&db))?;
-        let progress = watch::Sender::new(Progress { position: fold.position(), stopped: None });
+        // Until the follower has seen that the journal is still the one that was folded, nothing is known.
+        let progress = watch::Sender::new(Progress::default());
         Ok(Self { db, progress, changes: Changes::default(), fold: Mutex::new(Some(fold)) })
     }
 
@@ -120,10 +121,19 @@ impl ReadModels {
         store: Arc<dyn EventStore>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), ProjectionError> {
-        if let Err(ProjectionError::OtherLog { projection, position }) = fold.check(store.as_ref()) {
-            tracing::warn!(projection, position = position.0, "the journal has another event there: rebuilding all");
-            *fold = Fold::rebuilt(Arc::clone(&self.db), models::all(&self.db))?;
+        match fold.check(store.as_ref()) {
+            Ok(()) => {}
+            Err(ProjectionError::OtherLog { projection, position }) => {
+                tracing::warn!(
+                    projection,
+                    position = position.0,
+                    "the journal has another event there: rebuilding all"
+                );
+                *fold = Fold::rebuilt(Arc::clone(&self.db), models::all(&self.db))?;
+            }
+            Err(error) => return Err(error),
         }
+        self.tell(fold.position(), &[]);
         let mut follower = Follower::new(store, fold.position());
         loop {
             let batch = tokio::select! {
@@ -176,6 +186,12 @@ impl ReadModels {
     }
 }
 
+fn open_models(folder: &Path) -> Result<(Arc<DB>, Fold), ProjectionError> {
+    let db = Arc::new(open_database(folder)?);
+    let fold = Fold::open(Arc::clone(&db), models::all(&db))?;
+    Ok((db, fold))
+}
+
 fn open_database(folder: &Path) -> Result<DB, ProjectionError> {
     let mut options = Options::default();
     options.create_if_missing(true);
@@ -193,3 +209,6 @@ fn open_database(folder: &Path) -> Result<DB, ProjectionError> {
     });
     Ok(DB::open_cf_descriptors(&options, folder, families)?)
 }
+
+#[cfg(test)]
+mod tests;

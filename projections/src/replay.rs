@@ -31,7 +31,8 @@ pub struct Difference {
 
 impl ReadModels {
     /// Folds the log into a new database in `folder` (which is emptied before and after) up to the cursor of a snapshot of
-    /// the live rows, and compares. `progress` gets the position reached and the one aimed at, and says whether to go on.
+    /// the live rows, and compares. `progress` gets the position reached and the one aimed at, and says whether to go on:
+    /// [`ProjectionError::Cancelled`] when not.
     pub fn replay(
         &self,
         store: &dyn EventStore,

@@ -13,7 +13,9 @@ use witan_domain::{
 };
 use witan_event_store::Recorded;
 
-use crate::{Key, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of, row::fold};
+use crate::{
+    Key, Lines, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of, row::fold,
+};
 
 const ROOMS: &str = "rooms";
 const ROOMS_BY_CREATION: &str = "rooms_by_creation";
@@ -28,16 +30,16 @@ pub type InvitationRow = Row<InvitationState>;
 
 pub struct Rooms {
     rows: Table<RoomRow>,
-    by_creation: Table<RoomId>,
-    by_unit: Table<RoomId>,
+    by_creation: Lines<RoomId>,
+    by_unit: Lines<RoomId>,
 }
 
 impl Rooms {
     pub fn new(db: &Arc<DB>) -> Self {
         Self {
             rows: Table::new(Arc::clone(db), ROOMS),
-            by_creation: Table::new(Arc::clone(db), ROOMS_BY_CREATION),
-            by_unit: Table::new(Arc::clone(db), ROOMS_BY_UNIT),
+            by_creation: Lines::new(Arc::clone(db), ROOMS_BY_CREATION),
+            by_unit: Lines::new(Arc::clone(db), ROOMS_BY_UNIT),
         }
     }
 }
@@ -60,8 +62,8 @@ impl Projection for Rooms {
         let (organization, room) = stream_of::<RoomId>(recorded)?;
         fold::<Room>(&mut self.rows, &Key::of(organization).id(room.0), event, recorded)?;
         if let RoomEvent::RoomCreated(created) = event {
-            self.by_creation.put(Key::of(organization).number(recorded.position.0), room);
-            self.by_unit.put(Key::of(organization).id(created.unit.0).number(recorded.position.0), room);
+            self.by_creation.put(Key::of(organization).number(recorded.position.0), &room)?;
+            self.by_unit.put(Key::of(organization).id(created.unit.0).number(recorded.position.0), &room)?;
         }
         Ok(())
     }
@@ -81,12 +83,12 @@ impl Projection for Rooms {
 
 pub struct Invitations {
     rows: Table<InvitationRow>,
-    by_room: Table<InvitationId>,
+    by_room: Lines<InvitationId>,
 }
 
 impl Invitations {
     pub fn new(db: &Arc<DB>) -> Self {
-        Self { rows: Table::new(Arc::clone(db), INVITATIONS), by_room: Table::new(Arc::clone(db), INVITATIONS_BY_ROOM) }
+        Self { rows: Table::new(Arc::clone(db), INVITATIONS), by_room: Lines::new(Arc::clone(db), INVITATIONS_BY_ROOM) }
     }
 }
 
@@ -108,7 +110,7 @@ impl Projection for Invitations {
         let (organization, invitation) = stream_of::<InvitationId>(recorded)?;
         fold::<Invitation>(&mut self.rows, &Key::of(organization).id(invitation.0), event, recorded)?;
         if let InvitationEvent::InvitationCreated(created) = event {
-            self.by_room.put(Key::of(organization).id(created.room.0).number(recorded.position.0), invitation);
+            self.by_room.put(Key::of(organization).id(created.room.0).number(recorded.position.0), &invitation)?;
         }
         Ok(())
     }

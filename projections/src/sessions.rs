@@ -12,7 +12,7 @@ use witan_domain::{
 use witan_event_store::Recorded;
 
 use crate::{
-    Key, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table,
+    Key, Lines, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table,
     models::{misfit, stream_of},
     row::fold,
 };
@@ -35,36 +35,67 @@ pub struct SessionEntry {
 
 pub struct Sessions {
     rows: Table<SessionRow>,
-    by_room: Table<SessionEntry>,
-    by_creation: Table<SessionEntry>,
-    by_person: Table<SessionEntry>,
+    by_room: Lines<SessionEntry>,
+    by_creation: Lines<SessionEntry>,
+    by_person: Lines<SessionEntry>,
 }
 
 impl Sessions {
     pub fn new(db: &Arc<DB>) -> Self {
         Self {
             rows: Table::new(Arc::clone(db), SESSIONS),
-            by_room: Table::new(Arc::clone(db), BY_ROOM),
-            by_creation: Table::new(Arc::clone(db), BY_CREATION),
-            by_person: Table::new(Arc::clone(db), BY_PERSON),
+            by_room: Lines::new(Arc::clone(db), BY_ROOM),
+            by_creation: Lines::new(Arc::clone(db), BY_CREATION),
+            by_person: Lines::new(Arc::clone(db), BY_PERSON),
         }
     }
 
-    fn index(&mut self, organization: OrganizationId, event: &SessionEvent, recorded: &Recorded, session: SessionId) {
+    fn index(
+        &mut self,
+        organization: OrganizationId,
+        event: &SessionEvent,
+        recorded: &Recorded,
+        session: SessionId,
+    ) -> Result<(), ProjectionError> {
         let entry = SessionEntry { session };
         let arrival = match event {
             SessionEvent::SessionPrepared(prepared) => {
                 let created = recorded.position.0;
-                self.by_room.put(Key::of(organization).id(prepared.room.0).number(created), entry);
-                self.by_creation.put(Key::of(organization).number(created), entry);
-                return;
+                self.by_room.put(Key::of(organization).id(prepared.room.0).number(created), &entry)?;
+                self.by_creation.put(Key::of(organization).number(created), &entry)?;
+                None
             }
             SessionEvent::ParticipantKnocked(knocked) => Some(&knocked.arrival),
             SessionEvent::ParticipantJoined(joined) => joined.arrival.as_ref(),
-            _ => None,
+            SessionEvent::SessionReady(_)
+            | SessionEvent::ParticipantAdmitted(_)
+            | SessionEvent::ParticipantDenied(_)
+            | SessionEvent::KnockWithdrawn(_)
+            | SessionEvent::KnockTimedOut(_)
+            | SessionEvent::ParticipantDropped(_)
+            | SessionEvent::ParticipantReconnected(_)
+            | SessionEvent::ParticipantLeft(_)
+            | SessionEvent::ParticipantHeld(_)
+            | SessionEvent::ParticipantReleased(_)
+            | SessionEvent::ParticipantMoved(_)
+            | SessionEvent::ParticipantRemoved(_)
+            | SessionEvent::ParticipantMuted(_)
+            | SessionEvent::ParticipantUnmuted(_)
+            | SessionEvent::ParticipantRoleChanged(_)
+            | SessionEvent::SessionLocked(_)
+            | SessionEvent::SessionUnlocked(_)
+            | SessionEvent::SessionExtended(_)
+            | SessionEvent::LimitWarned(_)
+            | SessionEvent::SettingChanged(_)
+            | SessionEvent::ConsentGiven(_)
+            | SessionEvent::ConsentWithdrawn(_)
+            | SessionEvent::SessionInterrupted(_)
+            | SessionEvent::SessionResumed(_)
+            | SessionEvent::SessionEnded(_) => None,
         };
-        if let Some(arrival) = arrival {
-            self.by_person.put(Key::of(organization).id(arrival.person.0).id(session.0), entry);
+        match arrival {
+            Some(arrival) => self.by_person.put(Key::of(organization).id(arrival.person.0).id(session.0), &entry),
+            None => Ok(()),
         }
     }
 }
@@ -89,8 +120,7 @@ impl Projection for Sessions {
         if new != matches!(event, SessionEvent::SessionPrepared(_)) {
             return Err(misfit(recorded, "a session begins with its preparation, and has one"));
         }
-        self.index(organization, event, recorded, session);
-        Ok(())
+        self.index(organization, event, recorded, session)
     }
 
     fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    marker::PhantomData,
     sync::Arc,
 };
 
@@ -13,6 +14,8 @@ use witan_domain::OrganizationId;
 
 use crate::ProjectionError;
 
+/// What most keys take: an organization and two ids, or an id and a number.
+const KEY_BYTES: usize = 48;
 /// How many decoded rows a table keeps between batches.
 const KEPT_ROWS_MAX: usize = 4_096;
 
@@ -22,7 +25,9 @@ pub struct Key(Vec<u8>);
 
 impl Key {
     pub fn of(organization: OrganizationId) -> Self {
-        Self(organization.0.to_be_bytes().to_vec())
+        let mut bytes = Vec::with_capacity(KEY_BYTES);
+        bytes.extend_from_slice(&organization.0.to_be_bytes());
+        Self(bytes)
     }
 
     /// The beginning of every key, or of one that names no tenant.
@@ -175,7 +180,7 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
 
     /// Puts all that was changed into the batch.
     pub fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
-        let family = self.rows.db.cf_handle(self.rows.name).ok_or(ProjectionError::NoTable(self.rows.name))?;
+        let family = self.rows.family()?;
         for key in self.changed.drain() {
             match self.kept.get(&key) {
                 Some(Some(row)) => batch.put_cf(family, &key.0, postcard::to_stdvec(row)?),
@@ -193,5 +198,37 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
     pub fn reset(&mut self) {
         self.kept.clear();
         self.changed.clear();
+    }
+}
+
+/// Rows that the follower only ever sets and never reads: encoded at once, and forgotten once they are written.
+pub struct Lines<R> {
+    rows: Rows,
+    lines: Vec<(Key, Vec<u8>)>,
+    of: PhantomData<fn(R)>,
+}
+
+impl<R: Serialize> Lines<R> {
+    pub fn new(db: Arc<DB>, name: &'static str) -> Self {
+        Self { rows: Rows::new(db, name), lines: Vec::new(), of: PhantomData }
+    }
+
+    pub fn put(&mut self, key: Key, row: &R) -> Result<(), ProjectionError> {
+        self.lines.push((key, postcard::to_stdvec(row)?));
+        Ok(())
+    }
+
+    /// Puts all that was set into the batch, in the order it was set.
+    pub fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+        let family = self.rows.family()?;
+        for (key, line) in self.lines.drain(..) {
+            batch.put_cf(family, &key.0, line);
+        }
+        Ok(())
+    }
+
+    /// Forgets what a failed batch left behind.
+    pub fn reset(&mut self) {
+        self.lines.clear();
     }
 }

@@ -12,7 +12,9 @@ use witan_domain::{
 };
 use witan_event_store::Recorded;
 
-use crate::{Key, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of, row::fold};
+use crate::{
+    Key, Lines, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of, row::fold,
+};
 
 const USERS: &str = "users";
 const USERS_BY_CREATION: &str = "users_by_creation";
@@ -29,16 +31,16 @@ pub type ApiKeyRow = Row<ApiKeyState>;
 
 pub struct Users {
     rows: Table<UserRow>,
-    by_creation: Table<UserId>,
-    by_person: Table<UserId>,
+    by_creation: Lines<UserId>,
+    by_person: Lines<UserId>,
 }
 
 impl Users {
     pub fn new(db: &Arc<DB>) -> Self {
         Self {
             rows: Table::new(Arc::clone(db), USERS),
-            by_creation: Table::new(Arc::clone(db), USERS_BY_CREATION),
-            by_person: Table::new(Arc::clone(db), USERS_BY_PERSON),
+            by_creation: Lines::new(Arc::clone(db), USERS_BY_CREATION),
+            by_person: Lines::new(Arc::clone(db), USERS_BY_PERSON),
         }
     }
 }
@@ -61,8 +63,8 @@ impl Projection for Users {
         let (organization, user) = stream_of::<UserId>(recorded)?;
         fold::<User>(&mut self.rows, &Key::of(organization).id(user.0), event, recorded)?;
         if let UserEvent::UserCreated(created) = event {
-            self.by_creation.put(Key::of(organization).number(recorded.position.0), user);
-            self.by_person.put(Key::of(organization).id(created.person.0).id(user.0), user);
+            self.by_creation.put(Key::of(organization).number(recorded.position.0), &user)?;
+            self.by_person.put(Key::of(organization).id(created.person.0).id(user.0), &user)?;
         }
         Ok(())
     }
@@ -89,7 +91,7 @@ pub struct KeyPlace {
 
 pub struct ApiKeys {
     rows: Table<ApiKeyRow>,
-    by_creation: Table<ApiKeyId>,
+    by_creation: Lines<ApiKeyId>,
     by_prefix: Table<KeyPlace>,
 }
 
@@ -97,7 +99,7 @@ impl ApiKeys {
     pub fn new(db: &Arc<DB>) -> Self {
         Self {
             rows: Table::new(Arc::clone(db), API_KEYS),
-            by_creation: Table::new(Arc::clone(db), API_KEYS_BY_CREATION),
+            by_creation: Lines::new(Arc::clone(db), API_KEYS_BY_CREATION),
             by_prefix: Table::new(Arc::clone(db), API_KEYS_BY_PREFIX),
         }
     }
@@ -121,8 +123,12 @@ impl Projection for ApiKeys {
         let (organization, key) = stream_of::<ApiKeyId>(recorded)?;
         fold::<ApiKey>(&mut self.rows, &Key::of(organization).id(key.0), event, recorded)?;
         if let ApiKeyEvent::ApiKeyCreated(created) = event {
-            self.by_creation.put(Key::of(organization).number(recorded.position.0), key);
-            self.by_prefix.put(prefix_key(&created.prefix), KeyPlace { organization, key });
+            self.by_creation.put(Key::of(organization).number(recorded.position.0), &key)?;
+            let prefix = prefix_key(&created.prefix);
+            // Two keys may begin alike, even of two tenants: the first stays, nobody can take its place.
+            if self.by_prefix.find(&prefix)?.is_none() {
+                self.by_prefix.put(prefix, KeyPlace { organization, key });
+            }
         }
         Ok(())
     }
