@@ -181,9 +181,14 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
     /// Puts all that was changed into the batch.
     pub fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
         let family = self.rows.family()?;
+        let mut bytes = Vec::new();
         for key in self.changed.drain() {
             match self.kept.get(&key) {
-                Some(Some(row)) => batch.put_cf(family, &key.0, postcard::to_stdvec(row)?),
+                Some(Some(row)) => {
+                    bytes.clear();
+                    bytes = postcard::to_extend(row, bytes)?;
+                    batch.put_cf(family, &key.0, &bytes);
+                }
                 Some(None) => batch.delete_cf(family, &key.0),
                 None => {}
             }
@@ -204,31 +209,39 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
 /// Rows that the follower only ever sets and never reads: encoded at once, and forgotten once they are written.
 pub struct Lines<R> {
     rows: Rows,
-    lines: Vec<(Key, Vec<u8>)>,
+    /// Each key, and where its row ends in `bytes`.
+    lines: Vec<(Key, usize)>,
+    bytes: Vec<u8>,
     of: PhantomData<fn(R)>,
 }
 
 impl<R: Serialize> Lines<R> {
     pub fn new(db: Arc<DB>, name: &'static str) -> Self {
-        Self { rows: Rows::new(db, name), lines: Vec::new(), of: PhantomData }
+        Self { rows: Rows::new(db, name), lines: Vec::new(), bytes: Vec::new(), of: PhantomData }
     }
 
     pub fn put(&mut self, key: Key, row: &R) -> Result<(), ProjectionError> {
-        self.lines.push((key, postcard::to_stdvec(row)?));
+        // A row that can't be encoded ends the batch, and the buffer goes with it.
+        self.bytes = postcard::to_extend(row, std::mem::take(&mut self.bytes))?;
+        self.lines.push((key, self.bytes.len()));
         Ok(())
     }
 
     /// Puts all that was set into the batch, in the order it was set.
     pub fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
         let family = self.rows.family()?;
-        for (key, line) in self.lines.drain(..) {
-            batch.put_cf(family, &key.0, line);
+        let mut start = 0;
+        for (key, end) in self.lines.drain(..) {
+            batch.put_cf(family, &key.0, &self.bytes[start..end]);
+            start = end;
         }
+        self.bytes.clear();
         Ok(())
     }
 
     /// Forgets what a failed batch left behind.
     pub fn reset(&mut self) {
         self.lines.clear();
+        self.bytes.clear();
     }
 }

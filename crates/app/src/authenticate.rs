@@ -6,7 +6,10 @@ use std::{
 };
 
 use witan_auth::{ApiKeySecret, Scopes};
-use witan_domain::{Actor, ApiKeyId};
+use witan_domain::{
+    Actor, Aggregate, ApiKeyId, OrganizationId,
+    api_key::{ApiKey, ApiKeyState, ApiKeyStatus},
+};
 
 use crate::{App, Error};
 
@@ -69,11 +72,23 @@ impl App {
         used.keys.insert(key)
     }
 
+    fn key_stands(&self, organization: OrganizationId, key: ApiKeyId) -> bool {
+        let loaded = self.load_own::<ApiKey>(Some(organization), &ApiKey::stream(key));
+        let now = self.sources.now();
+        loaded.is_ok_and(|loaded| match &loaded.state {
+            ApiKeyState::Absent => false,
+            ApiKeyState::Present(facts) => {
+                facts.status == ApiKeyStatus::Active && facts.expires_at.is_none_or(|expires| now < expires)
+            }
+        })
+    }
+
     /// Whether an open connection's credential still stands.
     pub async fn still_stands(&self, credentials: &Credentials) -> bool {
         match &credentials.actor {
-            Actor::User { organization, user, .. } => {
+            Actor::User { organization, user, key } => {
                 matches!(self.directory.account(*organization, *user), Ok(Some(account)) if account.active)
+                    && key.is_none_or(|key| self.key_stands(*organization, key))
             }
             Actor::Participant { organization, session, participant } => self
                 .session_state(*organization, *session)

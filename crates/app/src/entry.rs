@@ -162,5 +162,6 @@ fn arriving_request(request: &Request, token: &JoinToken) -> Request {
         session: token.session,
         participant: participant_of(token),
     };
-    Request { actor, scopes: None, ..request.clone() }
+    let idempotency = request.idempotency.as_ref().map(|key| key.within(&token.id.to_string()));
+    Request { actor, scopes: None, idempotency, ..request.clone() }
 }

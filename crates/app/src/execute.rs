@@ -133,7 +133,7 @@ impl App {
     ) -> Result<Task<'a, A>, Error> {
         let stream = A::stream(id);
         let turn = self.streams.lock(&stream).await;
-        let loaded = self.load_own::<A>(organization, &stream)?;
+        let loaded = own(organization, self.streams.load_in_turn::<A>(&stream)?);
         if let (Presence::Needed(what), None) = (presence, loaded.version) {
             return Err(Error::NotFound { what });
         }
@@ -147,7 +147,10 @@ impl App {
             operation,
             _turn: turn,
         };
-        task.authorise().await?;
+        // The same actor's same request again: what it may be told was decided then, and it changes nothing now.
+        if task.answered()?.is_none() {
+            task.authorise().await?;
+        }
         Ok(task)
     }
 
@@ -168,11 +171,7 @@ impl App {
         organization: Option<OrganizationId>,
         stream: &str,
     ) -> Result<Arc<Loaded<A>>, Error> {
-        let loaded = self.streams.load::<A>(stream)?;
-        if loaded.version.is_some() && loaded.organization != organization {
-            return Ok(Arc::new(Loaded::default()));
-        }
-        Ok(loaded)
+        Ok(own(organization, self.streams.load::<A>(stream)?))
     }
 
     /// Refuses a key that was used with another input, before the first step of a process is taken.
@@ -193,6 +192,14 @@ impl App {
             None => self.sources.ulid(),
         }
     }
+}
+
+/// Another tenant's stream is as if it weren't there.
+fn own<A: Aggregate>(organization: Option<OrganizationId>, loaded: Arc<Loaded<A>>) -> Arc<Loaded<A>> {
+    if loaded.version.is_some() && loaded.organization != organization {
+        return Arc::new(Loaded::default());
+    }
+    loaded
 }
 
 impl<A: Aggregate> Task<'_, A> {
@@ -233,10 +240,7 @@ impl<A: Aggregate> Task<'_, A> {
             match self.append(&events).await {
                 Ok(appended) => return Ok(self.changed(&events, appended)),
                 Err(AppendError::Conflict { .. }) => self.reload().await?,
-                Err(error) => {
-                    self.app.streams.forget(&self.stream);
-                    return Err(error.into());
-                }
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Error::Contention)
@@ -271,6 +275,9 @@ impl<A: Aggregate> Task<'_, A> {
             events,
             now: self.app.sources.now(),
         };
+        // Followers see the events before this task does: until it has kept the state after them, nobody may find the one
+        // before.
+        self.app.streams.forget(&self.stream);
         self.app.parts.append.time_async(self.app.store.append(append)).await
     }
 
@@ -290,8 +297,7 @@ impl<A: Aggregate> Task<'_, A> {
 
     async fn reload(&mut self) -> Result<(), Error> {
         self.app.parts.conflicts.fetch_add(1, Relaxed);
-        self.app.streams.forget(&self.stream);
-        self.loaded = self.app.load_own(self.organization, &self.stream)?;
+        self.loaded = own(self.organization, self.app.streams.load_in_turn(&self.stream)?);
         self.authorise().await
     }
 
@@ -301,8 +307,7 @@ impl<A: Aggregate> Task<'_, A> {
 
     fn changed(self, events: &[A::Event], appended: Appended) -> Outcome<A> {
         let first_version = appended.version + 1 - events.len() as u64;
-        // The cache gives its copy up first, so that the usual case evolves in place instead of on a clone.
-        self.app.streams.forget(&self.stream);
+        // The cache has given its copy up, so the usual case evolves in place instead of on a clone.
         let mut loaded = Arc::try_unwrap(self.loaded).unwrap_or_else(|shared| (*shared).clone());
         for (event, version) in events.iter().zip(first_version..) {
             loaded = loaded.evolved(event, appended.recorded_at, version);

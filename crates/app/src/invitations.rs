@@ -54,6 +54,7 @@ impl App {
                 move |_| of_room.clone(),
             )
             .await?;
+        task.answered()?;
         let details = self.invitation_details(request, task.stream(), input).await?;
         let secret = match &request.idempotency {
             Some(idempotency) => {
@@ -144,6 +145,8 @@ impl App {
         invitation: InvitationId,
         secret: &str,
     ) -> Result<Ticket, Error> {
+        let idempotency = request.idempotency.as_ref().map(|key| key.within(&invitation.to_string()));
+        let request = &Request { idempotency, ..request.clone() };
         let wrong = || Error::Rejected {
             code: "INVITATION_NOT_FOUND",
             field: Some("secret".into()),

@@ -25,6 +25,10 @@ pub mod rooms;
 pub mod sessions;
 pub mod sources;
 mod streams;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod units;
 pub mod users;
 

@@ -100,6 +100,7 @@ impl App {
         let outcome = if there.version.is_some() {
             Outcome { state: there.state.clone(), version: there.version, position: None }
         } else {
+            let record = self.record_in_session(room, session, opened.record.as_ref())?;
             let command = PrepareSession {
                 session,
                 organization,
@@ -108,7 +109,7 @@ impl App {
                 purpose: room.details.purpose,
                 settings: (*opened.settings).clone(),
                 opened_by: opened.opened_by,
-                record: opened.record.clone(),
+                record,
                 continues: opened.continues,
                 media_needed: self.media.mode() == MediaMode::Sfu,
                 now: self.sources.now(),
@@ -130,6 +131,20 @@ impl App {
                 Ok(outcome)
             }
         }
+    }
+
+    /// Each stream has field keys of its own: what the room's stream holds is protected anew for the session's.
+    fn record_in_session(
+        &self,
+        room: &RoomFacts,
+        session: SessionId,
+        record: Option<&witan_domain::Private>,
+    ) -> Result<Option<witan_domain::Private>, Error> {
+        let Some(record) = record else { return Ok(None) };
+        let stream = Room::stream(room.room);
+        let Some(text) = self.reveal(room.organization, &stream, "record", record)? else { return Ok(None) };
+        let text = Text::required("recordId", &text, RECORD_ID_CHARS_MAX)?;
+        self.protect(room.organization, record.person, &Session::stream(session), "record", text).map(Some)
     }
 
     /// A room whose session has closed a moment ago may not know it yet.
@@ -250,7 +265,7 @@ impl App {
         person: PersonId,
         invited: Option<Invited>,
     ) -> Result<Ticket, Error> {
-        let token = TokenId(self.id_for(request, "join token"));
+        let token = TokenId(self.id_for(request, &format!("join token {session}")));
         self.signed(organization, session, access, user, person, invited, token)
     }
 

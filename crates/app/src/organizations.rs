@@ -85,6 +85,7 @@ impl App {
         let deployment = Resource { kind: ResourceKind::Deployment, id: "deployment".into(), ..Resource::default() };
         self.authorise(request, Operation::CreateOrganization, &deployment).await?;
         self.check_user(owner)?;
+        self.check_key::<Organization>(request, organization, organization)?;
         let slug = Slug::try_new(&input.slug).map_err(Error::rejected)?;
         if input.of_person {
             self.vault.create_person(organization, person).await?;
@@ -98,7 +99,7 @@ impl App {
         let outcome = match result {
             Ok(outcome) => outcome,
             Err(error) => {
-                self.release(request, None, ReservationId::OrganizationSlug(slug), holder).await?;
+                self.release_organization_slugs(request, organization, [slug]).await?;
                 return Err(error);
             }
         };
@@ -107,6 +108,21 @@ impl App {
         let key = NewApiKey { name: "first key".into(), scopes: Vec::new(), expires_at: None, user };
         let key = self.create_api_key_as(&system, organization, &key).await?;
         Ok(Founded { organization, owner: user, api_key: key.text, outcome })
+    }
+
+    /// Lets go of those of these slugs that the organization does not have.
+    async fn release_organization_slugs(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        slugs: impl IntoIterator<Item = Slug>,
+    ) -> Result<(), Error> {
+        let its = self.organization_state(organization)?.facts().ok().map(|facts| facts.details.slug);
+        for slug in slugs.into_iter().filter(|slug| its != Some(*slug)) {
+            let holder = Holder::Organization(organization);
+            self.release(request, None, ReservationId::OrganizationSlug(slug), holder).await?;
+        }
+        Ok(())
     }
 
     async fn found(
@@ -158,8 +174,7 @@ impl App {
         }
         let result = self.update_reserved(request, organization, slug, input, facts.details.kind).await;
         if renamed {
-            let let_go = if result.is_ok() { facts.details.slug } else { slug };
-            self.release(request, None, ReservationId::OrganizationSlug(let_go), holder).await?;
+            self.release_organization_slugs(request, organization, [facts.details.slug, slug]).await?;
         }
         result
     }

@@ -1,14 +1,20 @@
-//! Presence: a participant whose last connection goes away has dropped. What follows is a deadline's.
+//! Presence: a participant whose last connection goes away has dropped. What follows is a
+//! deadline's.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use witan_domain::{Actor, CorrelationId, OrganizationId, ParticipantId, SessionId};
+use witan_domain::{
+    Actor, CorrelationId, OrganizationId, ParticipantId, SessionId,
+    deadline::RECONNECT_SECONDS_MAX,
+    participant::ParticipantState,
+    session::{DropParticipant, ReconnectParticipant, SessionCommand, SessionRecord, WithdrawKnock},
+};
 
-use crate::{App, Request};
+use crate::{App, Request, reactors::settled};
 
 /// A page that reloads is back within this time and has not dropped.
 const RELOAD_MILLISECONDS: u64 = 500;
@@ -46,27 +52,72 @@ fn place(actor: &Actor) -> Option<Place> {
 }
 
 impl App {
-    pub fn connection_opened(&self, actor: &Actor) {
-        if let Some(place) = place(actor) {
-            self.presence.change(place, |count| count + 1);
-        }
+    /// A connection of this actor is there. A participant who had dropped is back by that.
+    pub fn connection_opened(self: &Arc<Self>, actor: &Actor) {
+        let Some(place) = place(actor) else { return };
+        self.presence.change(place, |count| count + 1);
+        let app = Arc::clone(self);
+        tokio::spawn(async move { app.look_again(place, Seen::There).await });
     }
 
-    /// To be run when a connection is gone: waits whether the participant is back at once, and else says that they
-    /// dropped.
-    pub async fn connection_closed(&self, actor: &Actor) {
+    /// A connection of this actor is gone. A page that reloads is back at once; whoever is not has dropped.
+    pub fn connection_closed(self: &Arc<Self>, actor: &Actor) {
         let Some(place) = place(actor) else { return };
         if self.presence.change(place, |count| count.saturating_sub(1)) > 0 {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(RELOAD_MILLISECONDS)).await;
-        if self.presence.count(place) > 0 {
+        let app = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(RELOAD_MILLISECONDS)).await;
+            app.look_again(place, Seen::Gone).await;
+            tokio::time::sleep(Duration::from_secs(RECONNECT_SECONDS_MAX)).await;
+            app.look_again(place, Seen::GoneFromTheDoor).await;
+        });
+    }
+
+    /// After a start: whoever is in and has not connected within the time to reconnect was lost while the server was
+    /// away.
+    pub(crate) async fn drop_absent(&self, organization: OrganizationId, session: SessionId) {
+        let Ok(state) = self.session_state(organization, session) else { return };
+        let present = state.live().into_iter().flat_map(SessionRecord::present);
+        for participant in present.map(|there| there.participant).collect::<Vec<_>>() {
+            self.look_again((organization, session, participant), Seen::Gone).await;
+        }
+    }
+
+    /// Says what follows from a participant's connections, if it still does.
+    async fn look_again(&self, place: Place, seen: Seen) {
+        let connected = self.presence.count(place) > 0;
+        if connected != (seen == Seen::There) {
             return;
         }
         let (organization, session, participant) = place;
+        let Ok(state) = self.session_state(organization, session) else { return };
+        let there = state.live().and_then(|record| record.participant(participant)).map(|there| there.state);
+        let now = self.sources.now();
+        let command: SessionCommand = match (seen, there) {
+            (Seen::There, Some(ParticipantState::Reconnecting)) => ReconnectParticipant { participant, now }.into(),
+            (Seen::Gone, Some(ParticipantState::Joined | ParticipantState::OnHold)) => {
+                DropParticipant { participant, now }.into()
+            }
+            (Seen::GoneFromTheDoor, Some(ParticipantState::Knocking | ParticipantState::Admitted)) => {
+                WithdrawKnock { participant, now }.into()
+            }
+            _ => return,
+        };
         let request = Request::system(CorrelationId(self.sources.ulid()), None);
-        if let Err(error) = self.drop_participant(&request, organization, session, participant).await {
-            tracing::error!(code = error.code(), %session, %participant, "a drop could not be recorded");
+        let name = command.name();
+        if let Err(error) = settled(self.command_session(&request, organization, session, command).await) {
+            tracing::error!(code = error.code(), %session, %participant, name, "presence could not be recorded");
         }
     }
+}
+
+/// What is seen of a participant's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    There,
+    Gone,
+    /// Gone for as long as a participant has to reconnect: whoever only knocks has gone away by then.
+    GoneFromTheDoor,
 }

@@ -8,6 +8,7 @@ pub mod deadlines;
 pub mod erasures;
 pub mod ledger;
 pub mod media;
+pub mod owners;
 pub mod sessions;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -68,11 +69,12 @@ pub fn start(
         Run { app: Arc::clone(app), name, cursor, stop: stop.clone(), progress: sender }
     };
     let (sessions, media, erasures) = (add("sessions"), add("media"), add("erasures"));
-    let (deadlines, ledger) = (add("deadlines"), add("ledger"));
+    let (owners, deadlines, ledger) = (add("owners"), add("deadlines"), add("ledger"));
     let tasks = vec![
         tokio::spawn(sessions.each(Reaction::Sessions)),
         tokio::spawn(media.each(Reaction::Media)),
         tokio::spawn(erasures.each(Reaction::Erasures)),
+        tokio::spawn(owners.each(Reaction::Owners)),
         tokio::spawn(deadlines::run(deadlines)),
         tokio::spawn(ledger::run(ledger)),
     ];
@@ -85,6 +87,7 @@ enum Reaction {
     Sessions,
     Media,
     Erasures,
+    Owners,
 }
 
 impl Reaction {
@@ -93,6 +96,7 @@ impl Reaction {
             Self::Sessions => sessions::react(app, recorded).await,
             Self::Media => media::react(app, recorded).await,
             Self::Erasures => erasures::react(app, recorded).await,
+            Self::Owners => owners::react(app, recorded).await,
         }
     }
 }
@@ -120,6 +124,7 @@ impl Run {
                 () = stopped(&mut self.stop) => return self.cursor.flush(),
             };
             for recorded in &batch {
+                self.app.streams.saw(recorded);
                 if !self.insist(reaction, recorded).await? {
                     return self.cursor.flush();
                 }

@@ -96,15 +96,34 @@ impl App {
         let unit_living = self.units_state(organization)?.is_living(unit);
         let owner_active = self.user_state(organization, owner)?.is_active();
         let room = RoomId(self.id_for(request, "room"));
+        self.check_key::<Room>(request, organization, room)?;
         let (name, holder) = (ReservationId::RoomSlug(unit, slug), Holder::Room(room));
         self.reserve(request, Some(organization), name, holder).await?;
         let create =
             CreateRoom { organization, room, unit, unit_living, kind: RoomKind::Lasting, details, owner_active };
         let result = self.create_reserved_room(request, organization, create).await;
         if result.is_err() {
-            self.release(request, Some(organization), name, holder).await?;
+            self.release_room_slugs(request, organization, room, [(unit, slug)]).await?;
         }
         Ok((room, result?))
+    }
+
+    /// Lets go of those of these slugs that the room does not have.
+    async fn release_room_slugs(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        room: RoomId,
+        slugs: impl IntoIterator<Item = (UnitId, Slug)>,
+    ) -> Result<(), Error> {
+        let loaded = self.load_own::<Room>(Some(organization), &Room::stream(room))?;
+        let living = loaded.state.facts().ok().filter(|_| loaded.state.is_living());
+        let its = living.map(|facts| (facts.unit, facts.details.slug));
+        for (unit, slug) in slugs.into_iter().filter(|slug| its != Some(*slug)) {
+            let name = ReservationId::RoomSlug(unit, slug);
+            self.release(request, Some(organization), name, Holder::Room(room)).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn create_reserved_room(
@@ -138,16 +157,15 @@ impl App {
         self.authorise(request, Operation::UpdateRoom, &room_resource(organization, &state)).await?;
         let facts = state.facts().map_err(Error::rejected)?.clone();
         let slug = Slug::try_new(&input.slug).map_err(Error::rejected)?;
-        let holder = Holder::Room(room);
-        let name = |slug| ReservationId::RoomSlug(facts.unit, slug);
         let renamed = slug != facts.details.slug;
         if renamed {
-            self.reserve(request, Some(organization), name(slug), holder).await?;
+            let name = ReservationId::RoomSlug(facts.unit, slug);
+            self.reserve(request, Some(organization), name, Holder::Room(room)).await?;
         }
         let result = self.update_reserved_room(request, room, &facts, input).await;
         if renamed {
-            let let_go = if result.is_ok() { facts.details.slug } else { slug };
-            self.release(request, Some(organization), name(let_go), holder).await?;
+            let slugs = [(facts.unit, facts.details.slug), (facts.unit, slug)];
+            self.release_room_slugs(request, organization, room, slugs).await?;
         }
         result
     }
@@ -233,8 +251,8 @@ impl App {
         let task = self.begin_room(request, room, Operation::ArchiveRoom).await?;
         let outcome = task.finish(&ArchiveRoom {}.into()).await?;
         if let Ok(facts) = outcome.state.facts() {
-            let name = ReservationId::RoomSlug(facts.unit, facts.details.slug);
-            self.release(request, Some(organization), name, Holder::Room(room)).await?;
+            let slug = (facts.unit, facts.details.slug);
+            self.release_room_slugs(request, organization, room, [slug]).await?;
         }
         Ok(outcome)
     }

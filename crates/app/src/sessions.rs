@@ -5,9 +5,9 @@ use witan_domain::{
     Actor, Aggregate, OrganizationId, ParticipantId, SessionId, SessionRole,
     participant::{ConsentPurpose, MediaSource, Participant},
     session::{
-        AdmitAll, AdmitParticipant, ChangeParticipantRole, ChangeSessionSetting, DenyParticipant, DropParticipant,
-        EndReason, EndSession, ExtendSession, GiveConsent, HoldParticipant, LeaveSession, LockSession, MoveParticipant,
-        MuteAll, MuteParticipant, ReconnectParticipant, ReleaseParticipant, RemoveParticipant, Session, SessionCommand,
+        AdmitAll, AdmitParticipant, ChangeParticipantRole, ChangeSessionSetting, DenyParticipant, EndReason,
+        EndSession, ExtendSession, GiveConsent, HoldParticipant, LeaveSession, LockSession, MoveParticipant, MuteAll,
+        MuteParticipant, ReconnectParticipant, ReleaseParticipant, RemoveParticipant, Session, SessionCommand,
         SessionRecord, SessionState, UnlockSession, UnmuteParticipant, WithdrawConsent, WithdrawKnock,
     },
     settings::SettingValue,
@@ -335,19 +335,6 @@ impl App {
         let participant = own_participant(request, task.state())?;
         let now = task.now();
         task.finish(&ReconnectParticipant { participant, now }.into()).await
-    }
-
-    /// The participant's last connection went away. Noticed by the server, asked by nobody.
-    pub async fn drop_participant(
-        &self,
-        request: &Request,
-        organization: OrganizationId,
-        session: SessionId,
-        participant: ParticipantId,
-    ) -> Result<(), Error> {
-        let command = DropParticipant { participant, now: self.sources.now() };
-        let result = self.command_session(request, organization, session, command.into()).await;
-        crate::reactors::settled(result)
     }
 
     fn protect_reason(

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use witan_domain::{Aggregate, OrganizationId, Timestamp};
 use witan_event_store::{Direction, EventStore, Metadata, Position, Recorded};
 
-use crate::Error;
+use crate::{Error, IdempotencyKey};
 
 const STATES_MAX: usize = 20_000;
 const LOCKS: usize = 4_096;
@@ -54,6 +54,16 @@ impl<A: Aggregate> Clone for Loaded<A> {
 }
 
 impl<A: Aggregate> Loaded<A> {
+    /// The answer that a request with this key already got. A key that came with another input is refused.
+    pub fn answer_to(&self, key: Option<&IdempotencyKey>) -> Result<Option<Position>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        match self.answers.get(&key.key) {
+            Some(answer) if answer.input == key.input => Ok(Some(answer.last)),
+            Some(_) => Err(Error::IdempotencyKeyReused),
+            None => Ok(None),
+        }
+    }
+
     /// The stream after one more stored event.
     pub fn with(self, recorded: &Recorded) -> Result<Self, Error> {
         let envelope = &recorded.envelope;
@@ -73,9 +83,16 @@ impl<A: Aggregate> Loaded<A> {
     }
 }
 
+/// A state of whichever aggregate, and its stream's version.
+#[derive(Clone)]
+struct Kept {
+    version: Option<u64>,
+    loaded: Arc<dyn Any + Send + Sync>,
+}
+
 pub struct Streams {
     store: Arc<dyn EventStore>,
-    states: Cache<String, Arc<dyn Any + Send + Sync>>,
+    states: Cache<String, Kept>,
     locks: Vec<Mutex<()>>,
     hasher: RandomState,
 }
@@ -93,13 +110,32 @@ impl Streams {
     /// Waits until no other command runs on the stream. Streams share a bounded number of locks, so whoever holds one
     /// never takes a second.
     pub async fn lock(&self, stream: &str) -> MutexGuard<'_, ()> {
-        let place = self.hasher.hash_one(stream) as usize % LOCKS;
-        self.locks[place].lock().await
+        self.turns(stream).lock().await
     }
 
-    /// The stream as it is, from the cache and the event store.
+    fn turns(&self, stream: &str) -> &Mutex<()> {
+        &self.locks[self.hasher.hash_one(stream) as usize % LOCKS]
+    }
+
+    /// The stream as it is, from the cache or the event store: everything that a follower was ever given is in it.
     pub fn load<A: Aggregate>(&self, stream: &str) -> Result<Arc<Loaded<A>>, Error> {
-        if let Some(found) = self.states.get(stream).and_then(|state| state.downcast::<Loaded<A>>().ok()) {
+        if let Some(found) = self.find(stream) {
+            return Ok(found);
+        }
+        // What is read while a command records may be old before it is kept, so it is kept only in a turn.
+        match self.turns(stream).try_lock() {
+            Ok(_turn) => self.load_in_turn(stream),
+            Err(_) => self.read(stream, |_| true).map(Arc::new),
+        }
+    }
+
+    fn find<A: Aggregate>(&self, stream: &str) -> Option<Arc<Loaded<A>>> {
+        self.states.get(stream).and_then(|kept| kept.loaded.downcast().ok())
+    }
+
+    /// The same for whoever holds the stream's lock.
+    pub fn load_in_turn<A: Aggregate>(&self, stream: &str) -> Result<Arc<Loaded<A>>, Error> {
+        if let Some(found) = self.find(stream) {
             return Ok(found);
         }
         let loaded = Arc::new(self.read::<A>(stream, |_| true)?);
@@ -128,7 +164,16 @@ impl Streams {
     }
 
     pub fn keep<A: Aggregate>(&self, stream: &str, loaded: Arc<Loaded<A>>) {
-        self.states.insert(stream.to_owned(), loaded);
+        self.states.insert(stream.to_owned(), Kept { version: loaded.version, loaded });
+    }
+
+    /// A follower was given this event: a state before it (kept while a command that its caller gave up was still on its
+    /// way to the disk) is forgotten.
+    pub fn saw(&self, recorded: &Recorded) {
+        let (stream, version) = (recorded.envelope.stream(), Some(recorded.envelope.version()));
+        if self.states.get(stream).is_some_and(|kept| kept.version < version) {
+            self.forget(stream);
+        }
     }
 
     pub fn forget(&self, stream: &str) {

@@ -96,6 +96,7 @@ impl App {
         self.authorise(request, Operation::CreateUser, &new_user_resource(organization, input.unit)).await?;
         self.check_user(input)?;
         let user = UserId(self.id_for(request, "user"));
+        self.check_key::<User>(request, organization, user)?;
         let outcome = self.create_user_as(request, organization, user, input).await?;
         Ok((user, outcome))
     }
@@ -141,10 +142,27 @@ impl App {
                 Ok(outcome)
             }
             Err(error) => {
-                self.release(request, Some(organization), name, Holder::User(user)).await?;
+                self.release_logins(request, organization, user, [login_alias]).await?;
                 Err(error)
             }
         }
+    }
+
+    /// Lets go of those of these logins that the account does not have.
+    async fn release_logins(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        user: UserId,
+        logins: impl IntoIterator<Item = AliasId>,
+    ) -> Result<(), Error> {
+        let loaded = self.load_own::<User>(Some(organization), &User::stream(user))?;
+        let its = loaded.state.facts().ok().map(|facts| facts.details.login_alias);
+        for login in logins.into_iter().filter(|login| its != Some(*login)) {
+            let name = ReservationId::Login(organization, login);
+            self.release(request, Some(organization), name, Holder::User(user)).await?;
+        }
+        Ok(())
     }
 
     /// The person with this external id, or a new one.
@@ -211,19 +229,34 @@ impl App {
         if let Some(unit) = input.unit.filter(|unit| facts.details.unit != Some(*unit)) {
             self.authorise(request, Operation::CreateUser, &new_user_resource(organization, Some(unit))).await?;
         }
+        self.check_key::<User>(request, organization, user)?;
         let alias = self.login_alias(request, organization, facts.person, &input.login).await?;
         let renamed = alias != facts.details.login_alias;
-        let holder = Holder::User(user);
         if renamed {
-            self.reserve(request, Some(organization), ReservationId::Login(organization, alias), holder).await?;
+            let name = ReservationId::Login(organization, alias);
+            self.reserve(request, Some(organization), name, Holder::User(user)).await?;
         }
         let result = self.update_user_named(request, user, facts.person, alias, input).await;
         if renamed {
-            let let_go = if result.is_ok() { facts.details.login_alias } else { alias };
-            self.release(request, Some(organization), ReservationId::Login(organization, let_go), holder).await?;
-            self.vault.release_alias(organization, AliasKind::Login, let_go.0).await?;
+            let logins = [facts.details.login_alias, alias];
+            self.release_logins(request, organization, user, logins).await?;
+            self.release_aliases(organization, user, logins).await?;
         }
         result
+    }
+
+    /// What was looked up by a login that is nobody's now: the next who takes that login gets another alias.
+    async fn release_aliases(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+        logins: impl IntoIterator<Item = AliasId>,
+    ) -> Result<(), Error> {
+        let its = self.user_state(organization, user)?.facts().ok().map(|facts| facts.details.login_alias);
+        for login in logins.into_iter().filter(|login| its != Some(*login)) {
+            self.vault.release_alias(organization, AliasKind::Login, login.0).await?;
+        }
+        Ok(())
     }
 
     async fn update_user_named(

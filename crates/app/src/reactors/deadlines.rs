@@ -47,6 +47,9 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
     let mut follower = Follower::new(Arc::clone(&run.app.store), run.cursor.open(run.app.store.as_ref())?);
     let mut live = Live::default();
     let mut stop = run.stop.clone();
+    // People who were in have this long to come back after a start.
+    let mut away = Box::pin(tokio::time::sleep(Duration::from_secs(deadline::RECONNECT_SECONDS_MAX)));
+    let mut looked = false;
     for (session, organization) in run.cursor.note::<Vec<(SessionId, OrganizationId)>>().unwrap_or_default() {
         look(&run.app, &mut live, session, organization)?;
     }
@@ -56,6 +59,12 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                 let batch = batch?;
                 take(run, &mut live, &batch)?;
                 run.reached(follower.position());
+            }
+            () = &mut away, if !looked => {
+                looked = true;
+                for (session, (organization, _)) in &live.sessions {
+                    run.app.drop_absent(*organization, *session).await;
+                }
             }
             () = until(&run.app, live.queue.first().map(|(at, _)| *at)) => fire(&run.app, &mut live).await?,
             () = stopped(&mut stop) => return run.cursor.flush(),
@@ -67,6 +76,7 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
 fn take(run: &mut Run, live: &mut Live, batch: &[Recorded]) -> Result<(), Error> {
     let mut touched = BTreeSet::new();
     for recorded in batch.iter().filter(|recorded| recorded.envelope.category() == Session::CATEGORY) {
+        run.app.streams.saw(recorded);
         if let (Some(session), Some(organization)) = (session_of(recorded), recorded.envelope.organization()) {
             touched.insert((session, organization));
         }

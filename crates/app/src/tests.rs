@@ -1,0 +1,5 @@
+mod feeds;
+mod reactions;
+mod retries;
+mod story;
+mod tenants;

@@ -1,0 +1,145 @@
+//! The same request again: the same answer, the same secrets, nothing recorded twice.
+
+use witan_domain::Actor;
+
+use crate::{api_keys::NewApiKey, opening::OpeningInput, testing::*, *};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_gets_the_same_answer_and_records_nothing() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let ask = |key: &str| world.ask_once(&tenant.host, key, "the same input");
+
+    let first = app.create_invitation(&ask("invite"), tenant.room, &world.invitation("Pat")).await.unwrap();
+    let before = world.newest();
+    let again = app.create_invitation(&ask("invite"), tenant.room, &world.invitation("Pat")).await.unwrap();
+    assert_eq!((first.invitation, &first.secret), (again.invitation, &again.secret));
+    assert_eq!(first.outcome.position, again.outcome.position);
+
+    let new = NewApiKey { name: "a script".into(), scopes: Vec::new(), expires_at: None, user: tenant.owner_id };
+    let owner = || world.ask_once(&tenant.owner, "key", "the same input");
+    let first_key = app.create_api_key(&owner(), &new).await.unwrap();
+    let again_key = app.create_api_key(&owner(), &new).await.unwrap();
+    assert_eq!((first_key.key, &first_key.text), (again_key.key, &again_key.text));
+    assert!(app.authenticate(Some(&again_key.text)).await.unwrap().is_some());
+
+    let opening = OpeningInput::default();
+    let (session, opened) = app.open_session(&ask("open"), tenant.room, &opening).await.unwrap();
+    let newest = world.newest();
+    let (same, _) = app.open_session(&ask("open"), tenant.room, &opening).await.unwrap();
+    assert_eq!((session, newest), (same, world.newest()));
+    assert!(opened.position.is_some() && before < newest);
+
+    let request = || world.ask_once(&Actor::Anonymous, "exchange", "the same input");
+    let ticket = app.exchange_invitation(&request(), first.invitation, &first.secret).await.unwrap();
+    let same = app.exchange_invitation(&request(), first.invitation, &first.secret).await.unwrap();
+    assert_eq!((&ticket.token, &ticket.claims), (&same.token, &same.claims));
+    let request = || world.ask_once(&Actor::Anonymous, "knock", "the same input");
+    let entered = app.knock(&request(), &ticket.token, &called("Pat")).await.unwrap();
+    let newest = world.newest();
+    let same = app.knock(&request(), &ticket.token, &called("Pat")).await.unwrap();
+    assert_eq!((entered.participant, &entered.resume_secret), (same.participant, &same.resume_secret));
+    assert_eq!((entered.outcome.position, newest), (same.outcome.position, world.newest()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_used_for_something_else_is_refused_and_harms_nothing() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let ask = |key: &str, input: &str| world.ask_once(&tenant.owner, key, input);
+    let reused = "IDEMPOTENCY_KEY_REUSED";
+
+    app.create_room(&ask("room", "one"), tenant.unit, &room("one", None)).await.unwrap();
+    let mut other = room("one", None);
+    other.name = "Another name".into();
+    assert_eq!(code(app.create_room(&ask("room", "two"), tenant.unit, &other).await), reused);
+    assert_eq!(code(app.create_room(&ask("room", "three"), tenant.unit, &room("two", None)).await), reused);
+    let owner = world.ask(&tenant.owner);
+    assert_eq!(code(app.create_room(&owner, tenant.unit, &room("one", None)).await), "SLUG_TAKEN", "it is still held");
+    assert_eq!(code(app.create_room(&owner, tenant.unit, &room("two", None)).await), "OK", "this one was never");
+
+    app.create_user(&ask("user", "ben"), &user("ben")).await.unwrap();
+    assert_eq!(code(app.create_user(&ask("user", "carl"), &user("carl")).await), reused);
+    let mut other = user("ben");
+    other.name = "Benjamin".into();
+    assert_eq!(code(app.create_user(&ask("user", "benjamin"), &other).await), reused);
+    assert_eq!(code(app.create_user(&owner, &user("ben")).await), "LOGIN_TAKEN");
+    assert_eq!(code(app.create_user(&owner, &user("carl")).await), "OK");
+
+    app.create_invitation(&ask("invite", "one"), tenant.room, &world.invitation("Pat")).await.unwrap();
+    let again = app.create_invitation(&ask("invite", "two"), tenant.room, &world.invitation("Quinn")).await;
+    assert_eq!(code(again), reused);
+    app.disable_room(&ask("room settings", "one"), tenant.room).await.unwrap();
+    assert_eq!(code(app.enable_room(&ask("room settings", "two"), tenant.room).await), reused);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_retry_takes_nothing_back() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let ask = |key: &str| world.ask_once(&tenant.owner, key, key);
+    let (id, _) = app.create_room(&world.ask(&tenant.owner), tenant.unit, &room("one", None)).await.unwrap();
+    app.update_room(&ask("to two"), id, &room("two", None)).await.unwrap();
+    app.update_room(&ask("to three"), id, &room("three", None)).await.unwrap();
+    app.update_room(&ask("to two"), id, &room("two", None)).await.unwrap();
+    let slug = app.room_state(tenant.organization, id).unwrap().facts().unwrap().details.slug;
+    assert_eq!(slug.as_str(), "three");
+    let create = async |slug| code(app.create_room(&world.ask(&tenant.owner), tenant.unit, &room(slug, None)).await);
+    assert_eq!(create("three").await, "SLUG_TAKEN", "the room still has it");
+    assert_eq!(create("two").await, "OK");
+    assert_eq!(create("one").await, "OK");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_may_choose_the_same_key() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let session = world.opens(&tenant).await;
+    let request = || world.ask_once(&Actor::Anonymous, "1", "the same words");
+    let mut entered = Vec::new();
+    for name in ["Pat", "Quinn"] {
+        let invitation = world.invites(&tenant, name).await;
+        let ticket = app.exchange_invitation(&request(), invitation.invitation, &invitation.secret).await.unwrap();
+        entered.push(app.knock(&request(), &ticket.token, &called(name)).await.unwrap());
+    }
+    assert_ne!(entered[0].participant, entered[1].participant);
+    assert_ne!(entered[0].resume_secret, entered[1].resume_secret);
+    assert_eq!(world.session(&tenant, session).waiting_count, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expected_version_that_is_not_the_stream_s() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let version = app.disable_room(&world.ask(&tenant.host), tenant.room).await.unwrap().version.unwrap();
+    let result = app.enable_room(&world.ask_at(&tenant.host, version - 1), tenant.room).await;
+    match result {
+        Err(Error::VersionConflict { expected, actual }) => {
+            assert_eq!((expected, actual), (version - 1, i64::try_from(version).unwrap()));
+        }
+        other => panic!("{}", code(other)),
+    }
+    let outcome = app.enable_room(&world.ask_at(&tenant.host, version), tenant.room).await.unwrap();
+    assert_eq!(outcome.version, Some(version + 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_faster_makes_others_decide_anew() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let mut tasks = Vec::new();
+    for number in 0..40 {
+        let (app, request, unit) = (app.clone(), world.ask(&tenant.owner), tenant.unit);
+        // All want the same slug: one gets it.
+        tasks.push(tokio::spawn(async move {
+            let slug = format!("room-{}", number % 4);
+            code(app.create_room(&request, unit, &room(&slug, None)).await)
+        }));
+    }
+    let mut codes = Vec::new();
+    for task in tasks {
+        codes.push(task.await.unwrap());
+    }
+    assert_eq!(codes.iter().filter(|code| **code == "OK").count(), 4, "{codes:?}");
+    assert!(codes.iter().all(|code| ["OK", "SLUG_TAKEN"].contains(code)), "{codes:?}");
+}
