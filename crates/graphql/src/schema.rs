@@ -145,7 +145,9 @@ mod tests {
             let defines = ["type ", "input ", "enum ", "interface ", "scalar ", "union "]
                 .iter()
                 .any(|word| line.starts_with(word))
-                || line.contains(": ")
+                // A field whose arguments stand on lines of their own; the line that ends them defines nothing.
+                || line.ends_with('(')
+                || (line.contains(": ") && !line.starts_with(')'))
                 || (!line.is_empty() && line.chars().all(|char| char.is_ascii_uppercase() || char == '_'));
             let root = ["type QueryRoot", "type MutationRoot", "type SubscriptionRoot", "query:", "mutation:", "subscription:"];
             if defines && !described && !root.iter().any(|start| line.starts_with(start)) {
