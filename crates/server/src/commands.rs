@@ -223,7 +223,7 @@ pub async fn verify_journal(config: &Config, json: bool) -> Result<(), Failure> 
             "whole": true, "events": whole.events, "bytes": whole.bytes, "segments": whole.segments,
         })),
         Ok(whole) => {
-            print(&format!("whole: {} events, {} bytes in {} segments\n", whole.events, whole.bytes, whole.segments))
+            print(&format!("whole: {} events, {} bytes in {} segment(s)\n", whole.events, whole.bytes, whole.segments))
         }
         Err(error) => return Err(verify_failure(&error, json)),
     }

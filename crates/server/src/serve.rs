@@ -57,6 +57,9 @@ pub async fn serve(settled: &Settled, ready_json: bool) -> Result<(), Failure> {
     let started = clock::monotonic();
     let metrics = Metrics::new();
     let folder = DataFolder::open_or_make(&config.data, "serve", System::fill)?;
+    if folder.made {
+        tracing::info!("made a new data folder");
+    }
     let system = System::open(folder, config, metrics.clone()).await?;
     let opened = started.elapsed();
     let first = match system.first_start() {

@@ -15,7 +15,7 @@ use witan_app::{
 use witan_auth::{Policies, TokenKey};
 use witan_domain::OrganizationId;
 use witan_event_store::{EventStore, Position};
-use witan_event_store_embedded::{Journal, Options as JournalOptions};
+use witan_event_store_embedded::{Journal, OpenError, Options as JournalOptions};
 use witan_graphql::{Callers, Figures, Limits, Options as GraphqlOptions, Services};
 use witan_ledger::{LedgerError, MerkleLog, Signer};
 use witan_media::{FakeMedia, Media, NoMedia};
@@ -152,8 +152,9 @@ impl System {
             figures(|f| f.let_go.load(Relaxed)),
         );
         let parts = |read: fn(&App) -> u64| {
-            let app = self.app.clone();
-            move || read(&app)
+            // The app appends to a store that counts here: a strong one would keep both for ever.
+            let app = Arc::downgrade(&self.app);
+            move || app.upgrade().map_or(0, |app| read(&app))
         };
         metrics.watch(
             "conflicts",
@@ -283,7 +284,7 @@ impl Opened {
         }
         let failed = |what: &'static str| move |error: &dyn std::error::Error| Failure::caused(what, error);
         let journal =
-            Journal::open(parts.journal(), JournalOptions::default()).map_err(|e| failed("the journal")(&e))?;
+            Journal::open(parts.journal(), JournalOptions::default()).map_err(|error| journal_failure(&error))?;
         tell_opened(&journal);
         let journal = Arc::new(journal);
         let store = Arc::new(Measured::new(journal.clone(), metrics));
@@ -358,6 +359,21 @@ impl Opened {
     }
 }
 
+/// Damage is not mended by trying again: what helps is said.
+fn journal_failure(error: &OpenError) -> Failure {
+    match error {
+        OpenError::Damaged(_) | OpenError::HeadMissing { .. } | OpenError::NotAJournal { .. } => {
+            Failure::found_wrong(format!(
+                "the journal is damaged, so nothing is served: {error}\nNothing was changed. Keep a copy of the folder, then \
+                 restore a backup into a new one (witan restore); `witan journal verify` reads everything again."
+            ))
+        }
+        OpenError::Locked { .. } | OpenError::Newer { .. } | OpenError::Index(_) | OpenError::Io { .. } => {
+            Failure::caused("the journal", error)
+        }
+    }
+}
+
 /// What opening the journal found is said: nothing is mended in silence.
 fn tell_opened(journal: &Journal) {
     let opened = journal.opened();
@@ -391,7 +407,7 @@ fn open_merkle_log(folder: &Path) -> Result<MerkleLog, LedgerError> {
 }
 
 pub fn token_key(parts: &Parts) -> PathBuf {
-    parts.keys().join("token.key")
+    parts.keys().join("tokens.key")
 }
 
 fn read_model_rows(parts: &Parts) -> PathBuf {
@@ -402,3 +418,6 @@ fn read_model_rows(parts: &Parts) -> PathBuf {
 pub fn schema() -> String {
     witan_graphql::sdl()
 }
+
+#[cfg(test)]
+mod tests;

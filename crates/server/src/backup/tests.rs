@@ -140,7 +140,7 @@ async fn damage_to_any_file_of_a_backup_is_refused() {
         "erasures.jsonl",
         "keys/vault.key",
         "keys/checkpoint.key",
-        "keys/token.key",
+        "keys/tokens.key",
         "ledger/origin",
         "ledger/checkpoint",
         "vault/vault.sqlite",

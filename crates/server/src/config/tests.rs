@@ -131,3 +131,15 @@ fn numbers_have_bounds() {
         assert!(error.contains("expected a whole number from"), "{error}");
     }
 }
+
+#[test]
+fn the_documented_table_is_the_real_one() {
+    let docs = include_str!("../../../../docs/operations.md");
+    for key in KEYS {
+        let default = key.show(&Config::default());
+        let rows = [format!("| `{}` | `{default}` | ", key.name), format!("| `{}` | {default} | ", key.name)];
+        let none = format!("| `{}` | – | ", key.name);
+        let there = rows.iter().any(|row| docs.contains(row)) || default.is_empty() && docs.contains(&none);
+        assert!(there, "docs/operations.md has no row for {} = {default:?}", key.name);
+    }
+}
