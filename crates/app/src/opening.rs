@@ -126,7 +126,7 @@ impl App {
                 self.command_session(&request, organization, session, ready.into()).await
             }
             Err(error) => {
-                // The reactor tries again; meanwhile the session is PREPARING, which its readers see.
+                // The reactor `media` tries again; meanwhile the session is PREPARING, which its readers see.
                 tracing::warn!(%session, %error, "media is not ready for the session");
                 Ok(outcome)
             }

@@ -51,11 +51,7 @@ impl Authenticate for Callers {
     }
 
     fn connection_closed(&self, caller: &Credentials) {
-        let (app, actor) = (Arc::clone(&self.app), caller.actor.clone());
-        // Outside a runtime there is nobody left to tell: the process is going down, and a restart looks anew.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { app.connection_closed(&actor).await });
-        }
+        self.app.connection_closed(&caller.actor);
     }
 }
 

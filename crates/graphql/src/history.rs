@@ -56,7 +56,13 @@ impl From<RowActor> for Actor {
 
 impl From<&DomainActor> for Actor {
     fn from(actor: &DomainActor) -> Self {
-        Self::from(RowActor::from(actor))
+        Self::from(match actor {
+            DomainActor::User { user, key, .. } => RowActor::User(*user, *key),
+            DomainActor::Participant { session, participant, .. } => RowActor::Participant(*session, *participant),
+            DomainActor::System => RowActor::System,
+            DomainActor::Operator => RowActor::Operator,
+            DomainActor::Anonymous => RowActor::Anonymous,
+        })
     }
 }
 

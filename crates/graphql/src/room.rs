@@ -93,6 +93,14 @@ impl Room {
         Ok(Some(Self { row }))
     }
 
+    /// The room of a session that the caller reads: guests too see which room they are in.
+    pub async fn of_session(call: &Call<'_>, room: RoomId) -> async_graphql::Result<Option<Self>> {
+        let organization = call.organization()?;
+        let Some(row) = stored(call.models().find_room(organization, room))? else { return Ok(None) };
+        let resource = Resource { grant: true, ..room_resource(organization, &row.state) };
+        Ok(call.allows(Operation::ReadRoom, &resource).await.then_some(Self { row }))
+    }
+
     /// The room, or none where the caller may not read it: to show beside something else.
     pub async fn readable(call: &Call<'_>, room: RoomId) -> async_graphql::Result<Option<Self>> {
         let organization = call.organization()?;

@@ -9,6 +9,8 @@ use witan_domain::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateTime(pub Timestamp);
 
+/// A point in time in UTC with microseconds, as RFC 3339 writes it: `2026-11-22T20:03:37.000000Z`. Any offset is
+/// accepted as input.
 #[Scalar]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -39,6 +41,8 @@ fn rfc3339(time: Timestamp) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position(pub u64);
 
+/// A position in the log of all events: a whole number as a string, for it may pass 2^53. Later events have greater
+/// ones; nothing else may be read from it.
 #[Scalar]
 impl ScalarType for Position {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -59,6 +63,7 @@ impl ScalarType for Position {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Json(pub serde_json::Value);
 
+/// Any JSON value.
 #[Scalar(name = "JSON")]
 impl ScalarType for Json {
     fn parse(value: Value) -> InputValueResult<Self> {

@@ -224,7 +224,7 @@ impl Session {
 
     /// The room that it is in.
     async fn room(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<crate::room::Room>> {
-        crate::room::Room::find(&Call::query(ctx)?, self.record()?.room).await
+        crate::room::Room::of_session(&Call::query(ctx)?, self.record()?.room).await
     }
 
     /// The id of the room that it is in.
@@ -240,8 +240,7 @@ impl Session {
         if record.record.is_none() || !call.allows(Operation::ReadHistory, &resource).await {
             return Ok(None);
         }
-        let stream = witan_domain::room::Room::stream(record.room);
-        call.reveal_optional(&stream, "record", record.record.as_ref())
+        call.reveal_optional(&DomainSession::stream(record.session), "record", record.record.as_ref())
     }
 
     /// The closed session that this one continues.
