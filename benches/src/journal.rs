@@ -19,7 +19,7 @@ use crate::figure::{Figure, Goal};
 
 const WRITERS: [usize; 3] = [1, 16, 256];
 /// Each turn of a writer count lasts so long.
-const TURN: Duration = Duration::from_millis(700);
+const TURN: Duration = Duration::from_millis(300);
 const PAYLOAD_BYTES: usize = 256;
 const CATCH_UP_EVENTS: u64 = 500_000;
 const CATCH_UP_BATCH: usize = 1_000;
@@ -42,7 +42,8 @@ pub(crate) fn figures(rounds: usize) -> Vec<Figure> {
                 .goal(Goal::RatioAtLeast(0.85)),
         );
         figures.push(
-            Figure::new(format!("append_p99 {writers}"), "ms", &ours.p99_ms, &baseline.p99_ms).goal(Goal::RatioAtMost(1.5)),
+            Figure::new(format!("append_p99 {writers}"), "ms", &ours.p99_ms, &baseline.p99_ms)
+                .goal(Goal::RatioAtMost(1.5)),
         );
     }
     figures.push(catch_up(rounds, &runtime));

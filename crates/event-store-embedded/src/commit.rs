@@ -22,7 +22,7 @@ use crate::{
         SegmentHeader, array, chain_after, record_bytes, seal_record, segment_name,
     },
     head::HeadFile,
-    index::Run,
+    index::{IndexError, Run},
     monotonic,
     read::Reader,
     segment::Segment,
@@ -321,7 +321,9 @@ impl Committer {
         let actual = match pending {
             Some(version) => Some(*version),
             None => self.reader.index.version(&request.append.stream).map_err(|error| {
-                self.reader.index.mark_damaged();
+                if matches!(error, IndexError::Damaged(_)) {
+                    self.reader.index.mark_damaged();
+                }
                 AppendError::Stopped(error.to_string())
             })?,
         };

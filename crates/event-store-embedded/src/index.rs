@@ -9,7 +9,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, WriteBatch, WriteOptions};
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, ErrorKind, IteratorMode, WriteBatch, WriteOptions,
+};
 
 use crate::{
     format::{array, u64_at},
@@ -73,12 +75,23 @@ struct Memory {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the stream index: {0}")]
-pub struct IndexError(pub String);
+pub enum IndexError {
+    /// It says what can't be: it has to be rebuilt.
+    #[error("the stream index is damaged: {0}")]
+    Damaged(String),
+    /// It can't be read or written now; a full disk does that.
+    #[error("the stream index: {0}")]
+    Unavailable(String),
+}
 
 impl From<rocksdb::Error> for IndexError {
     fn from(error: rocksdb::Error) -> Self {
-        Self(error.to_string())
+        match error.kind() {
+            ErrorKind::IOError | ErrorKind::Busy | ErrorKind::TryAgain | ErrorKind::TimedOut => {
+                Self::Unavailable(error.to_string())
+            }
+            _ => Self::Damaged(error.to_string()),
+        }
     }
 }
 
@@ -105,17 +118,17 @@ impl Index {
     /// Opens what is stored, if it can be read at all.
     pub fn open(folder: &Path) -> Result<(Self, Stored), IndexError> {
         if folder.join(DAMAGED_MARK).exists() {
-            return Err(IndexError("it was found damaged".into()));
+            return Err(IndexError::Damaged("it was found damaged".into()));
         }
         match manifest::is_sound(&folder.join(FOLDER)) {
             Ok(true) => {}
-            Ok(false) => return Err(IndexError("its manifest is damaged".into())),
-            Err(error) => return Err(IndexError(error.to_string())),
+            Ok(false) => return Err(IndexError::Damaged("its manifest is damaged".into())),
+            Err(error) => return Err(IndexError::Unavailable(error.to_string())),
         }
         let db = open_db(&folder.join(FOLDER))?;
         let stored = match db.get(META)? {
             Some(meta) if meta.len() == 40 => Stored { position: u64_at(&meta, 0), digest: array(&meta, 8) },
-            Some(_) => return Err(IndexError("it doesn't say what it covers".into())),
+            Some(_) => return Err(IndexError::Damaged("it doesn't say what it covers".into())),
             None => Stored { position: 0, digest: [0; 32] },
         };
         let index = Self { folder: Some(folder.into()), memory: RwLock::default(), stored: RwLock::new(Some(db)) };
@@ -124,7 +137,7 @@ impl Index {
 
     /// Deletes what is stored and begins anew.
     pub fn recreate(folder: &Path) -> Result<Self, IndexError> {
-        let failed = |error: io::Error| IndexError(error.to_string());
+        let failed = |error: io::Error| IndexError::Unavailable(error.to_string());
         match fs::remove_dir_all(folder.join(FOLDER)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
@@ -148,7 +161,7 @@ impl Index {
         // What isn't in memory any more is stored: a generation leaves memory only after its flush.
         self.with_stored(|db| match db.get_pinned(last_key(stream))? {
             Some(value) if value.len() == 8 => Ok(Some(u64_at(&value, 0))),
-            Some(_) => Err(IndexError("an entry of the wrong length".into())),
+            Some(_) => Err(IndexError::Damaged("an entry of the wrong length".into())),
             None => Ok(None),
         })
         .map(Option::flatten)
@@ -199,7 +212,8 @@ impl Index {
             let Some(generation) = self.memory().closing.front().cloned() else { return Ok(()) };
             let written = self.with_stored(|db| store(db, &generation));
             if let Err(error) = written {
-                // After a failed flush RocksDB refuses writes until it is opened again.
+                // After a failed flush RocksDB refuses writes until it is opened again; on a full disk it can't be opened
+                // for writing either, but what it holds is served.
                 let mut stored = self.stored.write().unwrap_or_else(PoisonError::into_inner);
                 *stored = None;
                 *stored = open_db(&folder.join(FOLDER)).ok();
@@ -228,7 +242,7 @@ impl Index {
             return Ok(None);
         }
         let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
-        let db = stored.as_ref().ok_or_else(|| IndexError("it can't be opened".into()))?;
+        let db = stored.as_ref().ok_or_else(|| IndexError::Unavailable("it can't be opened".into()))?;
         read(db).map(Some)
     }
 }
@@ -246,7 +260,12 @@ fn open_db(path: &Path) -> Result<DB, IndexError> {
     blocks.set_bloom_filter(10.0, false);
     blocks.set_format_version(6);
     options.set_block_based_table_factory(&blocks);
-    Ok(DB::open(&options, path)?)
+    match DB::open(&options, path) {
+        Err(error) if error.kind() == ErrorKind::IOError => {
+            DB::open_for_read_only(&options, path, false).map_err(|_| IndexError::from(error))
+        }
+        opened => Ok(opened?),
+    }
 }
 
 fn last_key(stream: &str) -> Vec<u8> {
@@ -311,7 +330,7 @@ fn stored_runs(db: &DB, stream: &str, first: u64, last: u64) -> Result<Vec<Run>,
             break;
         }
         if run.count == 0 {
-            return Err(IndexError("a run of no events".into()));
+            return Err(IndexError::Damaged("a run of no events".into()));
         }
         if run.last_version() >= first {
             runs.push(run);

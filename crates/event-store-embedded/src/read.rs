@@ -1,6 +1,7 @@
 //! Reading what is durable: by position, and by stream through the index.
 
 use std::{
+    io,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -96,7 +97,7 @@ impl Reader {
     }
 
     pub fn stream_version(&self, stream: &str) -> Result<Option<u64>, ReadError> {
-        self.index.version(stream).map_err(|error| self.index_damaged(&error, 0))
+        self.index.version(stream).map_err(|error| self.index_failed(&error, 0))
     }
 
     /// The events `first..=last`, all of them durable.
@@ -114,7 +115,7 @@ impl Reader {
     }
 
     fn stream_range(&self, stream: &str, first: u64, last: u64) -> Result<Vec<Recorded>, ReadError> {
-        let runs = self.index.runs(stream, first, last).map_err(|error| self.index_damaged(&error, 0))?;
+        let runs = self.index.runs(stream, first, last).map_err(|error| self.index_failed(&error, 0))?;
         let mut found = Vec::new();
         let mut next = first;
         for run in runs {
@@ -133,14 +134,14 @@ impl Reader {
             found.drain(start..start + skipped);
             for event in &found[start..] {
                 if event.envelope.stream() != stream || event.envelope.version() != next {
-                    let error = IndexError("it points to another event".into());
-                    return Err(self.index_damaged(&error, event.position.0));
+                    let error = IndexError::Damaged("it points to another event".into());
+                    return Err(self.index_failed(&error, event.position.0));
                 }
                 next += 1;
             }
         }
         if next <= last {
-            return Err(self.index_damaged(&IndexError("it has lost events".into()), 0));
+            return Err(self.index_failed(&IndexError::Damaged("it has lost events".into()), 0));
         }
         Ok(found)
     }
@@ -190,11 +191,17 @@ impl Reader {
         }
     }
 
-    /// The index can be rebuilt: it is, at the next open.
-    fn index_damaged(&self, error: &IndexError, position: u64) -> ReadError {
-        tracing::error!(%error, position, "it is rebuilt at the next start");
-        self.index.mark_damaged();
-        ReadError::Damaged { position: Position(position), what: format!("{error}; it is rebuilt at the next start") }
+    fn index_failed(&self, error: &IndexError, position: u64) -> ReadError {
+        match error {
+            IndexError::Unavailable(_) => ReadError::Io(io::Error::other(error.to_string())),
+            // It can be rebuilt: it is, at the next open.
+            IndexError::Damaged(_) => {
+                tracing::error!(%error, position, "it is rebuilt at the next start");
+                self.index.mark_damaged();
+                let what = format!("{error}; it is rebuilt at the next start");
+                ReadError::Damaged { position: Position(position), what }
+            }
+        }
     }
 }
 

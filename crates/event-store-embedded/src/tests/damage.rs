@@ -241,11 +241,7 @@ async fn past_head_the_remains_of_the_last_commit_are_cut_and_said() {
         let context = format!("bit flipped at byte {at}, head at {vouched}");
         let expected = if at < last { Outcome::Refused } else { Outcome::Cut(last as u64) };
         assert_eq!(outcome(scratch, IndexPlace::Memory, &sample.events, &context), expected, "{context}");
-        assert_eq!(
-            verify(scratch, |_| {}).is_err(),
-            at < vouched,
-            "{context}: verified up to head"
-        );
+        assert_eq!(verify(scratch, |_| {}).is_err(), at < vouched, "{context}: verified up to head");
     });
     each(0..bytes.len(), |length, scratch| {
         sample.changed(scratch, &file, Some(&bytes[..length]));
