@@ -1,6 +1,6 @@
 //! A call: who asks, with what, and how its answer or its refusal is told.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::{Context, ID, SimpleObject};
 use witan_app::{App, Credentials, Error, IdempotencyKey, Request};
@@ -135,9 +135,7 @@ impl<'a> Call<'a> {
                 Ok((Some(done), Told { user_errors: Vec::new(), position, projected }))
             }
             Err(error) => match user_error(&error) {
-                Some(user_error) => {
-                    Ok((None, Told { user_errors: vec![user_error], position: None, projected: true }))
-                }
+                Some(user_error) => Ok((None, Told { user_errors: vec![user_error], position: None, projected: true })),
                 None => Err(shown(error)),
             },
         }
@@ -212,16 +210,11 @@ pub fn acting_user(actor: &Actor) -> Option<witan_domain::UserId> {
 }
 
 /// Waits for a position that a query asks for.
-pub fn wait_for(
-    models: &ReadModels,
-    position: Option<Position>,
-) -> impl Future<Output = async_graphql::Result<()>> + '_ {
-    async move {
-        let Some(Position(position)) = position else { return Ok(()) };
-        let patience = Duration::from_secs(WAIT_SECONDS_MAX);
-        if models.wait_for(witan_app::Position(position), patience).await {
-            return Ok(());
-        }
-        Err(refusal("NOT_PROJECTED_YET", format!("Position {position} is not projected after {WAIT_SECONDS_MAX} s.")))
+pub async fn wait_for(models: &ReadModels, position: Option<Position>) -> async_graphql::Result<()> {
+    let Some(Position(position)) = position else { return Ok(()) };
+    let patience = Duration::from_secs(WAIT_SECONDS_MAX);
+    if models.wait_for(witan_app::Position(position), patience).await {
+        return Ok(());
     }
+    Err(refusal("NOT_PROJECTED_YET", format!("Position {position} is not projected after {WAIT_SECONDS_MAX} s.")))
 }

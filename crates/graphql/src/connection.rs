@@ -49,9 +49,10 @@ impl PageInput {
         let (name, rows) = if backward { ("last", self.last) } else { ("first", self.first) };
         let rows_max = match rows {
             None => PAGE_ROWS_DEFAULT,
-            Some(rows) => usize::try_from(rows).ok().filter(|rows| (1..=PAGE_ROWS_MAX).contains(rows)).ok_or_else(
-                || refusal("INVALID_INPUT", format!("{name} is {rows}; expected 1 to {PAGE_ROWS_MAX}.")),
-            )?,
+            Some(rows) => usize::try_from(rows)
+                .ok()
+                .filter(|rows| (1..=PAGE_ROWS_MAX).contains(rows))
+                .ok_or_else(|| refusal("INVALID_INPUT", format!("{name} is {rows}; expected 1 to {PAGE_ROWS_MAX}.")))?,
         };
         let cursor = if backward { &self.before } else { &self.after };
         let after = cursor.as_deref().map(decode).transpose()?;

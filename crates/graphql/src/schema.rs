@@ -5,8 +5,8 @@ use witan_domain::{OrganizationId, RoomId, SessionId, UnitId, UserId};
 
 use crate::{
     call::{Call, Services},
-    history::HistoryQuery,
     chat::MessageMutation,
+    history::HistoryQuery,
     organization::{Organization, OrganizationMutation, OrganizationQuery, Unit},
     room::{Room, RoomMutation, RoomQuery},
     session::{Session, SessionMutation, SessionQuery},
@@ -149,7 +149,14 @@ mod tests {
                 || line.ends_with('(')
                 || (line.contains(": ") && !line.starts_with(')'))
                 || (!line.is_empty() && line.chars().all(|char| char.is_ascii_uppercase() || char == '_'));
-            let root = ["type QueryRoot", "type MutationRoot", "type SubscriptionRoot", "query:", "mutation:", "subscription:"];
+            let root = [
+                "type QueryRoot",
+                "type MutationRoot",
+                "type SubscriptionRoot",
+                "query:",
+                "mutation:",
+                "subscription:",
+            ];
             if defines && !described && !root.iter().any(|start| line.starts_with(start)) {
                 found.push(line.to_owned());
             }

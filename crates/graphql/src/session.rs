@@ -28,7 +28,7 @@ use witan_projections::{
 
 use crate::{
     call::{Call, PrivateText, Told, UserError, id, shown, stored},
-    connection::{PageInput, connection, edges},
+    connection::{PageInput, connection, edges, visible},
     refusal,
     scalars::{DateTime, Position},
     settings::{EffectiveSettings, Purpose, SettingChoice},
@@ -183,24 +183,14 @@ impl Session {
 }
 
 /// A page of the sessions that the caller may read, in the order they were opened.
-pub async fn list(
-    call: &Call<'_>,
-    which: SessionList,
-    page: &PageInput,
-) -> async_graphql::Result<SessionConnection> {
+pub async fn list(call: &Call<'_>, which: SessionList, page: &PageInput) -> async_graphql::Result<SessionConnection> {
     let organization = call.organization()?;
     let page = page.page()?;
-    let mut listed = stored(call.models().list_sessions(organization, which, &page))?;
-    let mut readable = Vec::with_capacity(listed.rows.len());
-    for (cursor, row) in listed.rows {
-        let resource = session_resource(&call.request.actor, organization, &row.state);
-        if call.allows(Operation::ReadSession, &resource).await {
-            readable.push((cursor, row));
-        }
-    }
-    listed.rows = readable;
-    let (edges, page_info) =
-        edges(listed, &page, |row| Some(Session { row }), |cursor, node| SessionEdge { cursor, node });
+    let listed = stored(call.models().list_sessions(organization, which, &page))?;
+    let resource = |row: &SessionRow| session_resource(&call.request.actor, organization, &row.state);
+    let listed = visible(call, listed, Operation::ReadSession, resource).await;
+    let session = |row: Option<SessionRow>| row.map(|row| Session { row });
+    let (edges, page_info) = edges(listed, &page, session, |cursor, node| SessionEdge { cursor, node });
     Ok(SessionConnection { edges, page_info })
 }
 
@@ -957,9 +947,7 @@ impl SessionQuery {
         let call = Call::query(ctx)?;
         let moment = match (time, position) {
             (Some(DateTime(time)), None) => witan_app::history::Moment::Time(time),
-            (None, Some(Position(position))) => {
-                witan_app::history::Moment::Position(witan_app::Position(position))
-            }
+            (None, Some(Position(position))) => witan_app::history::Moment::Position(witan_app::Position(position)),
             _ => return Err(refusal("INVALID_INPUT", "Give time or position: one of them.")),
         };
         let session = crate::call::id("id", &id)?;

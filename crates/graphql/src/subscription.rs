@@ -28,8 +28,9 @@ impl SubscriptionRoot {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The session's id.")] session_id: ID,
-        #[graphql(desc = "Begins after this position; without it, with what is recorded from now on.")]
-        after: Option<Position>,
+        #[graphql(desc = "Begins after this position; without it, with what is recorded from now on.")] after: Option<
+            Position,
+        >,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Event>>> {
         let call = Call::query(ctx)?;
         let session: SessionId = crate::call::id("sessionId", &session_id)?;
@@ -48,8 +49,9 @@ impl SubscriptionRoot {
     async fn organization_activity(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Begins after this position; without it, with what is recorded from now on.")]
-        after: Option<Position>,
+        #[graphql(desc = "Begins after this position; without it, with what is recorded from now on.")] after: Option<
+            Position,
+        >,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Event>>> {
         let call = Call::query(ctx)?;
         let after = after.map(|position| witan_app::Position(position.0));
@@ -79,10 +81,7 @@ impl SubscriptionRoot {
             let (app, request) = (Arc::clone(&app), request.clone());
             Box::pin(async move { app.may_still_read(&request, session, Operation::SessionChanged).await })
         });
-        let services = Services {
-            app: Arc::clone(&call.services.app),
-            models: Arc::clone(&call.services.models),
-        };
+        let services = Services { app: Arc::clone(&call.services.app), models: Arc::clone(&call.services.models) };
         let request = call.request.clone();
         let state = (services, request, changed, true);
         Ok(stream::unfold(state, move |(services, request, mut changed, first)| async move {

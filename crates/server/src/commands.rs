@@ -241,14 +241,9 @@ fn verify_failure(error: &OpenError, json: bool) -> Failure {
         };
         print_json(&serde_json::json!({ "whole": false, "error": text, "damage": damage }));
     }
-    match error {
-        OpenError::Io { .. } | OpenError::Newer { .. } | OpenError::Locked { .. } | OpenError::Index(_) => {
-            Failure::new(text)
-        }
-        OpenError::Damaged(_) | OpenError::NotAJournal { .. } | OpenError::HeadMissing { .. } => {
-            Failure::found_wrong(format!("not whole: {text}"))
-        }
-    }
+    let damaged =
+        matches!(error, OpenError::Damaged(_) | OpenError::NotAJournal { .. } | OpenError::HeadMissing { .. });
+    if damaged { Failure::found_wrong(format!("not whole: {text}")) } else { Failure::new(text) }
 }
 
 #[cfg(test)]

@@ -361,17 +361,13 @@ impl Opened {
 
 /// Damage is not mended by trying again: what helps is said.
 fn journal_failure(error: &OpenError) -> Failure {
-    match error {
-        OpenError::Damaged(_) | OpenError::HeadMissing { .. } | OpenError::NotAJournal { .. } => {
-            Failure::found_wrong(format!(
-                "the journal is damaged, so nothing is served: {error}\nNothing was changed. Keep a copy of the folder, then \
-                 restore a backup into a new one (witan restore); `witan journal verify` reads everything again."
-            ))
-        }
-        OpenError::Locked { .. } | OpenError::Newer { .. } | OpenError::Index(_) | OpenError::Io { .. } => {
-            Failure::caused("the journal", error)
-        }
+    if !matches!(error, OpenError::Damaged(_) | OpenError::HeadMissing { .. } | OpenError::NotAJournal { .. }) {
+        return Failure::caused("the journal", error);
     }
+    Failure::found_wrong(format!(
+        "the journal is damaged, so nothing is served: {error}\nNothing was changed. Keep a copy of the folder, then restore \
+         a backup into a new one (witan restore); `witan journal verify` reads everything again."
+    ))
 }
 
 /// What opening the journal found is said: nothing is mended in silence.
