@@ -90,7 +90,8 @@ async fn a_first_start_that_was_cut_off_tells_the_same_key_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn organizations_are_made_listed_suspended_and_reactivated() {
-    let system = Place::new().open().await;
+    let place = Place::new();
+    let system = place.open().await;
     created(&system, "north").await;
     let south = created(&system, "south").await;
     assert_eq!(listed(&system).await, pairs(&[("north", "active"), ("south", "active")]));
@@ -111,7 +112,8 @@ async fn organizations_are_made_listed_suspended_and_reactivated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_proved_and_the_verifier_agrees() {
-    let system = Place::new().open().await;
+    let place = Place::new();
+    let system = place.open().await;
     created(&system, "north").await;
     let newest = *system.store.durable().borrow();
     let note = loop {
@@ -139,7 +141,8 @@ async fn an_event_is_proved_and_the_verifier_agrees() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_equals_the_live_rows() {
-    let system = Place::new().open().await;
+    let place = Place::new();
+    let system = place.open().await;
     created(&system, "north").await;
     listed(&system).await;
     let Answer::Replayed(replayed) = system.answer(Question::Replay, steps()).await else { panic!("no replay") };
