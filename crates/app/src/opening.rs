@@ -11,6 +11,7 @@ use witan_domain::{
     session::{EndSession, MarkSessionReady, Opener, PrepareSession, Session, SessionState},
     settings::SettingValue,
 };
+use witan_event_store::{Direction, Position};
 use witan_media::MediaMode;
 
 use crate::{
@@ -82,7 +83,7 @@ impl App {
         };
         task.finish(&command.into()).await?;
         let prepared = self.prepare_session(&request.step(), &facts, &opened).await?;
-        Ok((session, prepared))
+        Ok((session, Outcome { position: self.prepared_position(session)?, ..prepared }))
     }
 
     /// The second step of opening: the session's own stream. Finds itself done when the reactor was faster.
@@ -131,6 +132,12 @@ impl App {
                 Ok(outcome)
             }
         }
+    }
+
+    /// Where the session's first steps stand, whoever took them: this request, an earlier try of it, or the reactor.
+    fn prepared_position(&self, session: SessionId) -> Result<Option<Position>, Error> {
+        let steps = self.store.read_stream(&Session::stream(session), 0, Direction::Forward, 2)?;
+        Ok(steps.last().map(|recorded| recorded.position))
     }
 
     /// Each stream has field keys of its own: what the room's stream holds is protected anew for the session's.
@@ -269,7 +276,6 @@ impl App {
         self.signed(organization, session, access, user, person, invited, token)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is one claim of the token")]
     fn signed(
         &self,
         organization: OrganizationId,
