@@ -220,7 +220,7 @@ impl Layers {
         };
         let name = name.to_lowercase();
         // The flags --config and --api-key have variables of their own.
-        if name == "config" || name == "api_key" {
+        if NOT_KEYS.contains(&name.as_str()) {
             return;
         }
         if KEYS.iter().any(|key| key.name == name) {
