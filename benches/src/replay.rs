@@ -16,7 +16,7 @@ use crate::figure::{Figure, Goal};
 use crate::load::now;
 use crate::story;
 
-const SESSIONS: u128 = 8_000;
+const SESSIONS: u128 = 4_000;
 /// Appends that are on their way at once while the journal is filled: the more share a sync, the sooner it is full.
 const APPENDS_AT_ONCE: usize = 512;
 const BASELINE_BATCH_ROWS: usize = 10_000;

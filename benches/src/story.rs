@@ -5,12 +5,13 @@ use witan_domain::aggregate::{Aggregate, EventPayload};
 use witan_domain::chat::{Chat, ChatCommand, SendMessage};
 use witan_domain::participant::{Arrival, MediaSource};
 use witan_domain::private::{Ciphertext, Private};
+use witan_domain::room::{CreateRoom, OpenSession, ReleaseSession, Room, RoomDetails, RoomEvent, RoomKind};
 use witan_domain::session::{
     AdmitParticipant, EndReason, EndSession, Entry, JoinSession, Knock, LeaveSession, MuteParticipant, Opener,
     PrepareSession, Session, SessionCommand, UnmuteParticipant,
 };
 use witan_domain::settings::{self, Purpose};
-use witan_domain::text::SecretHash;
+use witan_domain::text::{SecretHash, Slug};
 use witan_domain::{
     Actor, CorrelationId, EventId, InvitationId, MessageId, OrganizationId, ParticipantId, PersonId, RoomId, SessionId,
     SessionRole, Timestamp, TokenId, UnitId, UserId,
@@ -19,15 +20,15 @@ use witan_event_store::{Append, ExpectedVersion, Metadata, NewEvent};
 
 const ORGANIZATION: OrganizationId = OrganizationId(1);
 const ROOMS: u128 = 200;
-const GUESTS: u128 = 3;
-const MESSAGES: u128 = 6;
+const GUESTS: u128 = 9;
+const MESSAGES: u128 = 20;
 /// A ciphertext of a name or a short message.
 const CIPHERTEXT_BYTES: usize = 40;
 /// Ids of one session's participants, messages and tokens are this far from the next session's.
 const STRIDE: u128 = 1_000;
 
-/// The events of one session and its chat: two appends.
-pub(crate) fn session(number: u128) -> [Append; 2] {
+/// The events of one session, its chat, and its room: three appends.
+pub(crate) fn session(number: u128) -> [Append; 3] {
     let mut story = Story::new(number);
     story.does(prepare(number, story.now));
     let host = story.arrival(0, SessionRole::Host);
@@ -113,16 +114,47 @@ impl Story {
         }
     }
 
-    fn told(self) -> [Append; 2] {
+    fn told(mut self) -> [Append; 3] {
         let session = SessionId(self.number);
-        let append = |stream: String, events: Vec<NewEvent>| Append {
+        let room_events = self.room_events(session);
+        let append = |stream: String, expected: ExpectedVersion, events: Vec<NewEvent>| Append {
             stream,
             organization: Some(ORGANIZATION),
-            expected: ExpectedVersion::NoStream,
+            expected,
             events,
             now: self.now,
         };
-        [append(Session::stream(session), self.session_events), append(Chat::stream(session), self.chat_events)]
+        [
+            append(Room::stream(room_of(self.number)), ExpectedVersion::Any, room_events),
+            append(Session::stream(session), ExpectedVersion::NoStream, self.session_events),
+            append(Chat::stream(session), ExpectedVersion::NoStream, self.chat_events),
+        ]
+    }
+
+    /// The first session of a room comes with the room itself.
+    fn room_events(&mut self, session: SessionId) -> Vec<NewEvent> {
+        let mut events = Vec::new();
+        let state = create_room(room_of(self.number)).into_iter().fold(Default::default(), |state, event| {
+            if self.number <= ROOMS {
+                events.push(self.new_event::<Room>(&event));
+            }
+            Room::evolve(state, &event, self.now)
+        });
+        let prepared = prepare(self.number, self.now);
+        let open = OpenSession {
+            session,
+            organization_active: true,
+            settings: prepared.settings,
+            opened_by: prepared.opened_by,
+            record: None,
+            continues: None,
+            now: self.now,
+        };
+        let opened = Room::decide(&state, &open.into()).expect("the story is possible");
+        let state = opened.iter().fold(state, |state, event| Room::evolve(state, event, self.now));
+        let released = Room::decide(&state, &ReleaseSession { session }.into()).expect("the story is possible");
+        events.extend(opened.iter().chain(&released).map(|event| self.new_event::<Room>(event)));
+        events
     }
 
     fn new_event<A: Aggregate>(&mut self, event: &A::Event) -> NewEvent {
@@ -165,12 +197,39 @@ impl Story {
     }
 }
 
+fn room_of(session: u128) -> RoomId {
+    RoomId(session % ROOMS)
+}
+
+fn create_room(room: RoomId) -> Vec<RoomEvent> {
+    let details = RoomDetails {
+        name: "A room".to_owned(),
+        slug: Slug::try_new(format!("room-{}", room.0)).expect("it is a slug"),
+        description: String::new(),
+        purpose: Purpose::Consultation,
+        owner: UserId(7),
+        logo_url: None,
+        not_before: None,
+        not_after: None,
+    };
+    let create = CreateRoom {
+        organization: ORGANIZATION,
+        room,
+        unit: UnitId(1),
+        unit_living: true,
+        kind: RoomKind::Lasting,
+        details,
+        owner_active: true,
+    };
+    Room::decide(&Default::default(), &create.into()).expect("the story is possible")
+}
+
 fn prepare(number: u128, now: Timestamp) -> PrepareSession {
     PrepareSession {
         session: SessionId(number),
         organization: ORGANIZATION,
         unit: UnitId(1),
-        room: RoomId(number % ROOMS),
+        room: room_of(number),
         purpose: Purpose::Consultation,
         settings: settings::resolve(Purpose::Consultation, &Default::default(), &[], &Default::default()),
         opened_by: Opener::User(UserId(7)),

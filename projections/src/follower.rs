@@ -14,7 +14,7 @@ use crate::ProjectionError;
 
 pub const CURSORS: &str = "cursors";
 /// How many events one write of rows and cursors covers at most.
-pub const BATCH_EVENTS_MAX: usize = 2_048;
+pub const BATCH_EVENTS_MAX: usize = 4_096;
 
 /// One read model: how it folds events into its rows.
 pub trait Projection: Send {

@@ -9,8 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use witan_auth::{Directory, Scope};
 use witan_domain::{
-    AccountRole, Aggregate, MessageId, ParticipantId, PersonId, RoleScope, SessionId, SessionRole, Timestamp, UnitId,
-    UserId,
+    AccountRole, Aggregate, MessageId, ParticipantId, RoleScope, SessionId, SessionRole, Timestamp, UnitId, UserId,
     api_key::{ApiKey, RevokeApiKey, UseApiKey},
     chat::{Chat, RemoveMessage},
     invitation::{Invitation, RevokeInvitation},

@@ -102,7 +102,7 @@ pub fn create_organization(
 
 pub fn create_unit(unit: UnitId, parent: Option<UnitId>) -> CreateUnit {
     let details = UnitDetails {
-        slug: Slug::try_new(&format!("unit-{}", unit.0)).unwrap(),
+        slug: Slug::try_new(format!("unit-{}", unit.0)).unwrap(),
         full_name: "Cardiology".into(),
         description: "Hearts".into(),
         address: Some("Wing B".into()),

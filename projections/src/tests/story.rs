@@ -41,7 +41,7 @@ pub fn arrival(n: u128, person: PersonId, role: SessionRole) -> Arrival {
         role,
         display_name: private(person, "a name"),
         external_id: Some(private(person, "an id")),
-        device: (n % 2 == 0).then(|| private(person, "a device")),
+        device: n.is_multiple_of(2).then(|| private(person, "a device")),
         token: TokenId(n),
         resume_secret_sha256: SecretHash([n as u8; 32]),
     }

@@ -1,13 +1,15 @@
-//! Tells media what moderation decided: a mute, a hold or a removal is enforced there, not asked of the client.
+//! Makes media ready for sessions that wait for it, and tells it what moderation decided: a mute, a hold or a removal is
+//! enforced there, not asked of the client.
 
 use witan_domain::{
-    Aggregate,
+    Aggregate, SessionId,
     participant::MediaSource,
-    session::{Session, SessionEvent},
+    session::{MarkSessionReady, Session, SessionEvent},
 };
 use witan_event_store::Recorded;
 use witan_media::{MediaError, MediaMode, Source};
 
+use super::{because_of, settled};
 use crate::{App, Error};
 
 pub(crate) async fn react(app: &App, recorded: &Recorded) -> Result<(), Error> {
@@ -25,8 +27,8 @@ pub(crate) async fn react(app: &App, recorded: &Recorded) -> Result<(), Error> {
         SessionEvent::ParticipantLeft(left) => media.disconnect(session, left.participant).await,
         SessionEvent::ParticipantMoved(moved) => media.disconnect(session, moved.participant).await,
         SessionEvent::ParticipantRemoved(removed) => media.disconnect(session, removed.participant).await,
-        SessionEvent::SessionPrepared(_)
-        | SessionEvent::SessionReady(_)
+        SessionEvent::SessionPrepared(_) => return get_ready(app, recorded, session).await,
+        SessionEvent::SessionReady(_)
         | SessionEvent::ParticipantKnocked(_)
         | SessionEvent::ParticipantAdmitted(_)
         | SessionEvent::ParticipantDenied(_)
@@ -59,6 +61,18 @@ pub(crate) async fn react(app: &App, recorded: &Recorded) -> Result<(), Error> {
             Ok(())
         }
     }
+}
+
+/// For a session that was prepared while no node was there: tries again until one is, or the session is over.
+async fn get_ready(app: &App, recorded: &Recorded, session: SessionId) -> Result<(), Error> {
+    let Some(organization) = recorded.envelope.organization() else { return Ok(()) };
+    let state = app.session_state(organization, session)?;
+    if state.live().is_none_or(|live| live.ready_at.is_some()) {
+        return Ok(());
+    }
+    app.media.open_session(session).await.map_err(|error| Error::Unavailable(error.to_string()))?;
+    let ready = MarkSessionReady { now: app.sources.now() };
+    settled(app.command_session(&because_of(recorded)?, organization, session, ready.into()).await)
 }
 
 fn source(source: MediaSource) -> Source {

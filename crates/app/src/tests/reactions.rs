@@ -61,6 +61,24 @@ async fn a_crash_between_opening_and_preparing_is_completed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_waits_for_media_that_is_lost() {
+    let media = Arc::new(FakeMedia::new());
+    let world = World::with_media(media.clone());
+    let running = world.reacts();
+    let tenant = world.tenant("clinic").await;
+    media.set_lost(true);
+    let session = world.opens(&tenant).await;
+    assert_eq!(world.session(&tenant, session).status, SessionStatus::Preparing);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(world.session(&tenant, session).status, SessionStatus::Preparing);
+    media.set_lost(false);
+    world.until("media is there", || world.session(&tenant, session).status == SessionStatus::Ready).await;
+    assert!(media.session(session).is_some());
+    world.settle(&running).await;
+    world.stop(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn moderation_reaches_media() {
     let media = Arc::new(FakeMedia::new());
     let world = World::with_media(media.clone());
