@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use witan_domain::Timestamp;
 use witan_event_store::{Append, AppendError, Appended, Envelope, Position, envelope::stamp};
 
@@ -29,11 +29,16 @@ use crate::{
 };
 
 /// What may wait to be committed; more waits at the caller's.
-const QUEUE_KIB_MAX: u32 = 64 << 10;
+const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// A commit takes no more once it has this much.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 /// The newest head may be unsynced this long while commits go on.
 const HEAD_SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Those that were in the last commit together tend to come back together, once they are answered: they are waited for,
+/// this part of the time that the last commit took. So many writers share each sync instead of every second one.
+const COMPANY_PART: u32 = 4;
+const COMPANY_WAIT_MIN: Duration = Duration::from_micros(25);
+const COMPANY_WAIT_MAX: Duration = Duration::from_micros(500);
 /// With nothing to commit for this long, head is synced.
 const IDLE: Duration = Duration::from_millis(50);
 
@@ -46,46 +51,56 @@ struct Request {
     count: u32,
     asked: Instant,
     answer: oneshot::Sender<Result<Appended, AppendError>>,
-    _room: OwnedSemaphorePermit,
 }
 
 /// Where callers leave what they want committed.
 pub struct Queue {
     waiting: Mutex<Waiting>,
+    /// As many wait as the committer wants.
     arrived: Condvar,
-    /// In KiB, so that what waits is bounded in bytes.
-    room: Arc<Semaphore>,
+    /// The committer has taken some.
+    room: Notify,
 }
 
 #[derive(Default)]
 struct Waiting {
     requests: VecDeque<Request>,
+    bytes: usize,
+    /// The committer is woken when so many wait.
+    wanted: usize,
     closed: bool,
 }
 
 impl Queue {
     fn new() -> Self {
-        let room = Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize));
-        Self { waiting: Mutex::default(), arrived: Condvar::new(), room }
+        Self { waiting: Mutex::default(), arrived: Condvar::new(), room: Notify::new() }
     }
 
     /// Waits for room, then for the commit.
     pub async fn append(&self, mut append: Append) -> Result<Appended, AppendError> {
         let asked = monotonic();
         let (records, count) = records_of(&append);
-        let kib = (records.len() / 1024) as u32 + 1;
-        let closed = || AppendError::Stopped("it was closed".into());
-        let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| closed())?;
-        let (answer, answered) = oneshot::channel();
         append.events = Vec::new();
+        while self.waiting().bytes >= QUEUE_BYTES_MAX {
+            let room = self.room.notified();
+            // Looked at again: it may have come before we listened.
+            if self.waiting().bytes >= QUEUE_BYTES_MAX {
+                room.await;
+            }
+        }
+        let (answer, answered) = oneshot::channel();
         {
             let mut waiting = self.waiting();
             if waiting.closed {
-                return Err(closed());
+                return Err(AppendError::Stopped("it was closed".into()));
             }
-            waiting.requests.push_back(Request { append, records, count, asked, answer, _room: room });
+            waiting.bytes += records.len();
+            waiting.requests.push_back(Request { append, records, count, asked, answer });
+            // A wake is a system call: the committer asks for one where it needs it.
+            if waiting.requests.len() == waiting.wanted {
+                self.arrived.notify_one();
+            }
         }
-        self.arrived.notify_one();
         // The committer answers everything that it takes; if it is gone, nobody knows what it did.
         answered.await.unwrap_or(Err(AppendError::OutcomeUnknown))
     }
@@ -94,28 +109,19 @@ impl Queue {
     pub fn close(&self) {
         self.waiting().closed = true;
         self.arrived.notify_one();
+        self.room.notify_waiters();
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves what waits to `group`, up to a commit's worth; waits for the first at most `patience`. Says whether more may
-    /// come.
-    fn take(&self, group: &mut Vec<Request>, patience: Option<Duration>) -> bool {
-        let mut waiting = self.waiting();
-        while waiting.requests.is_empty() && !waiting.closed {
-            match patience {
-                None => waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner),
-                Some(patience) => {
-                    let (woken, waited) =
-                        self.arrived.wait_timeout(waiting, patience).unwrap_or_else(PoisonError::into_inner);
-                    waiting = woken;
-                    if waited.timed_out() {
-                        break;
-                    }
-                }
-            }
+    /// Moves what waits to `group`, up to a commit's worth; waits for the first at most `patience`, and then at most
+    /// `company.1` for `company.0` of them. Says whether more may come.
+    fn take(&self, group: &mut Vec<Request>, patience: Option<Duration>, company: (usize, Duration)) -> bool {
+        let mut waiting = self.wait(self.waiting(), 1, patience);
+        if !waiting.requests.is_empty() && waiting.requests.len() < company.0 {
+            waiting = self.wait(waiting, company.0, Some(company.1));
         }
         let mut bytes = 0;
         while bytes < GROUP_BYTES_MAX
@@ -124,7 +130,31 @@ impl Queue {
             bytes += request.records.len();
             group.push(request);
         }
-        !(waiting.closed && group.is_empty())
+        waiting.bytes -= bytes;
+        let more = !(waiting.closed && group.is_empty());
+        drop(waiting);
+        self.room.notify_waiters();
+        more
+    }
+
+    /// Until so many wait, or the queue is closed, or patience is at its end.
+    fn wait<'a>(
+        &self,
+        mut waiting: MutexGuard<'a, Waiting>,
+        wanted: usize,
+        patience: Option<Duration>,
+    ) -> MutexGuard<'a, Waiting> {
+        waiting.wanted = wanted;
+        let short = |waiting: &mut Waiting| waiting.requests.len() < wanted && !waiting.closed;
+        let mut waiting = match patience {
+            None => self.arrived.wait_while(waiting, short).unwrap_or_else(PoisonError::into_inner),
+            Some(patience) => {
+                let waited = self.arrived.wait_timeout_while(waiting, patience, short);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        waiting.wanted = 0;
+        waiting
     }
 }
 
@@ -161,6 +191,8 @@ pub struct Committer {
     pub durable: watch::Sender<Position>,
     queue: Arc<Queue>,
     head_synced: Instant,
+    /// How many were in the last commit, and how long to wait for as many again.
+    company: (usize, Duration),
     frame: Vec<u8>,
     /// Why nothing is written any more.
     stopped: Option<String>,
@@ -198,6 +230,7 @@ impl Committer {
             durable,
             queue: Arc::new(Queue::new()),
             head_synced: monotonic(),
+            company: (0, Duration::ZERO),
             frame: Vec::new(),
             stopped: None,
         }
@@ -212,7 +245,7 @@ impl Committer {
         let mut group = Vec::new();
         loop {
             let patience = self.head.unsynced().then_some(IDLE);
-            if !self.queue.take(&mut group, patience) {
+            if !self.queue.take(&mut group, patience, self.company) {
                 break;
             }
             let idle = group.is_empty();
@@ -230,8 +263,24 @@ impl Committer {
 
     fn sync_head(&mut self) {
         self.head_synced = monotonic();
-        if let Err(error) = self.head.sync(&*self.disk) {
+        self.write_head();
+        if self.stopped.is_none()
+            && let Err(error) = self.head.sync(&*self.disk)
+        {
             self.stop(format!("head can't be synced: {error}"));
+        }
+    }
+
+    /// Writes where the log ends to head, if that isn't there yet. An older head is a weaker promise, not a wrong one: on a
+    /// full disk it waits.
+    fn write_head(&mut self) {
+        let End { segment, offset, position, chain, .. } = &self.end;
+        if self.head.names() == (*position, segment.first) {
+            return;
+        }
+        match self.head.write(&*self.disk, *position, segment.first, *offset, *chain) {
+            Err(error) if !is_full(&error) => self.stop(format!("head can't be written: {error}")),
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -261,7 +310,10 @@ impl Committer {
                     return self.refuse(group, || AppendError::OutcomeUnknown);
                 }
             }
-            self.observer.committed(group.len() as u64, events, self.frame.len() as u64, began.elapsed());
+            let took = began.elapsed();
+            let wait = took / COMPANY_PART;
+            self.company = if wait < COMPANY_WAIT_MIN { (0, wait) } else { (group.len(), wait.min(COMPANY_WAIT_MAX)) };
+            self.observer.committed(group.len() as u64, events, self.frame.len() as u64, took);
         }
         for (request, outcome) in group.drain(..).zip(outcomes) {
             if outcome.is_ok() {
@@ -271,6 +323,8 @@ impl Committer {
             // A caller that went away doesn't hear it; it is committed all the same.
             let _ = request.answer.send(outcome);
         }
+        // Last, while those who were answered make their next request.
+        self.write_head();
     }
 
     fn refuse(&self, group: &mut Vec<Request>, why: impl Fn() -> AppendError) {
@@ -353,6 +407,7 @@ impl Committer {
             // The thread ends only after this one.
             let _ = rolled.send(());
         }
+        self.enter_segment()?;
         let file = &self.end.segment.file;
         if let Err(error) = self.disk.write_all_at(file, &self.frame, self.end.offset) {
             if !is_full(&error) {
@@ -367,14 +422,22 @@ impl Committer {
         self.end.offset += bytes;
         self.end.position += events;
         self.end.chain = array(&self.frame, self.frame.len() - CHAIN_BYTES);
-        self.write_head()
+        Ok(())
     }
 
-    fn write_head(&mut self) -> Result<(), Failure> {
+    /// Nothing is written to a segment before head, on the disk, lies in it: so a segment that lost its file is missed.
+    fn enter_segment(&mut self) -> Result<(), Failure> {
+        if self.head.names().1 == self.end.segment.first {
+            return Ok(());
+        }
         let End { segment, offset, position, chain, .. } = &self.end;
-        self.head
-            .write(&*self.disk, *position, segment.first, *offset, *chain)
-            .map_err(Failure::unknown("head can't be written"))
+        match self.head.write(&*self.disk, *position, segment.first, *offset, *chain) {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => return Err(Failure::Full),
+            Err(error) => return Err(Failure::Unknown(format!("head can't be written: {error}"))),
+        }
+        self.head_synced = monotonic();
+        self.head.sync(&*self.disk).map_err(Failure::unknown("head can't be synced"))
     }
 
     /// Lets everybody see what was just synced.
@@ -431,9 +494,7 @@ impl Committer {
         }
         self.end.segment = active;
         self.end.offset = SEGMENT_HEADER_BYTES as u64;
-        self.write_head()?;
-        self.head_synced = monotonic();
-        self.head.sync(&*self.disk).map_err(Failure::unknown("head can't be synced"))
+        Ok(())
     }
 
     fn create_segment(&self, path: &Path, first: u64) -> io::Result<File> {
@@ -470,7 +531,11 @@ impl Committer {
 impl Drop for Committer {
     fn drop(&mut self) {
         self.queue.close();
-        self.queue.waiting().requests.clear();
+        let mut waiting = self.queue.waiting();
+        waiting.requests.clear();
+        waiting.bytes = 0;
+        drop(waiting);
+        self.queue.room.notify_waiters();
     }
 }
 

@@ -53,6 +53,8 @@ pub fn read(folder: &Path) -> io::Result<Found> {
 pub struct HeadFile {
     file: File,
     sequence: u64,
+    /// The position and the segment that the newest slot names.
+    names: (u64, u64),
     /// Whether a slot was written since the last sync.
     unsynced: bool,
 }
@@ -61,16 +63,23 @@ impl HeadFile {
     /// Opens the file, or makes it; slots continue after `sequence`.
     pub fn open(folder: &Path, sequence: u64) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(NAME))?;
-        Ok(Self { file, sequence, unsynced: false })
+        Ok(Self { file, sequence, names: (0, 0), unsynced: false })
     }
 
-    /// Writes the next slot; it is durable only after [`Self::sync`].
+    /// Writes the next slot; it is durable only after [`Self::sync`]. One that fails is written again next time, so that
+    /// the other slot stays.
     pub fn write(&mut self, disk: &dyn Disk, position: u64, segment: u64, offset: u64, chain: Chain) -> io::Result<()> {
-        self.sequence += 1;
-        let head = Head { sequence: self.sequence, position, segment, offset, chain };
-        disk.write_all_at(&self.file, &head.encode(), HEAD_SLOT_OFFSETS[(self.sequence % 2) as usize])?;
+        let head = Head { sequence: self.sequence + 1, position, segment, offset, chain };
+        disk.write_all_at(&self.file, &head.encode(), HEAD_SLOT_OFFSETS[(head.sequence % 2) as usize])?;
+        self.sequence = head.sequence;
+        self.names = (position, segment);
         self.unsynced = true;
         Ok(())
+    }
+
+    /// The position and the segment that were written last.
+    pub fn names(&self) -> (u64, u64) {
+        self.names
     }
 
     pub fn unsynced(&self) -> bool {

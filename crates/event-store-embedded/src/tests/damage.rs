@@ -28,6 +28,7 @@ impl Sample {
         let mut stale = Vec::new();
         for number in 0..commits {
             if number == commits - lag {
+                head_at(folder.path(), journal.durable().borrow().0);
                 stale = fs::read(folder.path().join("head")).unwrap();
             }
             record(&journal, number, 1 + number % 3).await.unwrap();
