@@ -148,6 +148,11 @@ pub fn listen(data: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Takes the socket away. One that stays is no harm: nobody answers there.
+pub fn unlisten(data: &Path) {
+    let _ = std::fs::remove_file(data.join(SOCKET));
+}
+
 /// Answers whoever connects, until the future is dropped.
 pub async fn serve(listener: UnixListener, answers: Arc<dyn Answers>) {
     loop {

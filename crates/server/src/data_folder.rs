@@ -220,7 +220,7 @@ fn lock(path: &Path) -> Result<File, DataFolderError> {
         let pid = if pid.is_empty() { "(unknown)" } else { pid };
         return Err(DataFolderError::InUse { path: path.into(), pid: pid.into() });
     }
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}\n", std::process::id()));
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(io_error(path, "write the file `lock` in it"))?;
     Ok(file)
 }

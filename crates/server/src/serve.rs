@@ -15,6 +15,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
+    task::JoinHandle,
 };
 use witan_domain::CorrelationId;
 
@@ -56,37 +57,29 @@ pub async fn serve(settled: &Settled, ready_json: bool) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(|error| Failure::caused("can't tell the port", &error))?;
     let started = clock::monotonic();
     let metrics = Metrics::new();
-    let folder = DataFolder::open_or_make(&config.data, "serve", System::fill)?;
-    if folder.made {
-        tracing::info!("made a new data folder");
-    }
-    let system = System::open(folder, config, metrics.clone()).await?;
+    let system = open(config, &metrics, &mut stop_signals).await?;
     let opened = started.elapsed();
     let first = match system.first_start() {
         Some(nonce) => Some(make_first_organization(&system, &nonce).await?),
         None => None,
     };
-
     let (shutdown, down) = watch::channel(false);
     let urls = Urls::new(&config.public_url.clone().unwrap_or_else(|| url_of(address)));
     let operators = admin::listen(system.data()).map_err(|error| Failure::caused("the operator's socket", &error))?;
     let operators = tokio::spawn(admin::serve(operators, system.clone()));
     let router = router(config, &system, &metrics, &urls, down.clone());
-    let cuts = metrics.clone();
     let limits = listener::Limits {
         connections_max: config.connections_max,
         header_timeout: config.header_timeout,
         idle_timeout: config.idle_timeout,
         shutdown_grace: config.shutdown_grace,
     };
-    let serving = tokio::spawn(listener::serve(listener, router, limits, down, move |cut| cuts.cut(cut)));
+    let serving = tokio::spawn(listener::serve(listener, router, limits, down, move |cut| metrics.cut(cut)));
     let json = ready_json || config.log_format == LogFormat::Json;
     tell_ready(&Ready { urls: &urls, system: &system, first: first.as_ref(), opened }, config, json);
-
     if first.is_some() {
         system.first_key_told();
     }
-
     stop_signals.wait().await;
     tracing::info!("shutting down; once more to stop at once");
     shutdown.send_replace(true);
@@ -94,13 +87,33 @@ pub async fn serve(settled: &Settled, ready_json: bool) -> Result<(), Failure> {
         stop_signals.wait().await;
         std::process::exit(STOPPED_AT_ONCE);
     });
+    stop(&system, serving, operators).await
+}
+
+async fn open(config: &Config, metrics: &Metrics, stop_signals: &mut StopSignals) -> Result<Arc<System>, Failure> {
+    let folder = DataFolder::open_or_make(&config.data, "serve", System::fill)?;
+    if folder.made {
+        tracing::info!("made a new data folder");
+    }
+    tokio::select! {
+        opened = System::open(folder, config, metrics.clone()) => opened,
+        // Nothing is served yet, so nobody needs to be told; a rebuild of the read models can take minutes.
+        () = stop_signals.wait() => {
+            tracing::info!("told to stop before it served");
+            std::process::exit(0);
+        }
+    }
+}
+
+/// Requests are let end, then the operator's, then the followers, then the journal.
+async fn stop(system: &System, serving: JoinHandle<u32>, operators: JoinHandle<()>) -> Result<(), Failure> {
     let cut = serving.await.map_err(|error| Failure::caused("the listener", &error))?;
     if cut > 0 {
         tracing::warn!(connections = cut, "still open after the grace: cut");
     }
     operators.abort();
     let closed = system.close().await;
-    let _ = std::fs::remove_file(config.data.join("admin.sock"));
+    admin::unlisten(system.data());
     tracing::info!("stopped");
     closed
 }
