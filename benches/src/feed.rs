@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use witan_tests::server::Options;
-use witan_tests::socket::{Received, Socket};
+use witan_tests::socket::Socket;
 
 use crate::figure::{Figure, Goal};
 use crate::load::{as_ms, histogram, now};
@@ -28,9 +28,8 @@ const FILES: u64 = 30_000;
 
 const SESSION_EVENTS: &str = "subscription SessionEvents($id: ID!) { sessionEvents(sessionId: $id) { position } }";
 
-/// When each position was asked for. A subscriber may be told before the mutation's answer has said the position, so a
-/// subscriber keeps its own times and they are compared afterwards.
-type Times = Arc<Mutex<HashMap<String, Instant>>>;
+/// What a subscriber got, and when. It is read afterwards: reading takes the CPU that the server needs.
+type Got = Arc<Mutex<Vec<(Instant, String)>>>;
 
 pub(crate) fn figures(rounds: usize) -> Vec<Figure> {
     let limit = getrlimit(Resource::Nofile);
@@ -51,9 +50,9 @@ pub(crate) fn figures(rounds: usize) -> Vec<Figure> {
 async fn fan_out(stage: &Stage, scene: &Scene, rounds: usize) -> Figure {
     let mut listening = Vec::new();
     for socket in sockets(stage, scene, SUBSCRIBERS).await {
-        let times: Times = Arc::default();
-        listening.push(Arc::clone(&times));
-        tokio::spawn(listen(socket, times));
+        let got = Got::default();
+        listening.push(Arc::clone(&got));
+        tokio::spawn(listen(socket, got));
     }
     let mut p99 = Vec::new();
     for round in 0..rounds {
@@ -69,8 +68,8 @@ async fn fan_out(stage: &Stage, scene: &Scene, rounds: usize) -> Figure {
         }
         tokio::time::sleep(QUIET).await;
         let mut latencies = histogram();
-        for times in &listening {
-            let received = std::mem::take(&mut *times.lock().unwrap_or_else(PoisonError::into_inner));
+        for got in &listening {
+            let received = times(got);
             for (position, asked) in &sent {
                 let at = received.get(position).unwrap_or_else(|| panic!("round {round}: {position} reached not all"));
                 latencies.saturating_record(u64::try_from((*at - *asked).as_micros()).unwrap_or(u64::MAX));
@@ -81,18 +80,26 @@ async fn fan_out(stage: &Stage, scene: &Scene, rounds: usize) -> Figure {
     Figure::alone("event_to_subscriber_p99 1000", "ms", &p99).goal(Goal::AtMost(P99_MS))
 }
 
-async fn listen(mut socket: Socket, times: Times) {
-    loop {
-        match socket.receive_unbounded().await {
-            Received::Message(message) if message["type"] == "next" => {
-                let at = now();
-                let position = position(&message["payload"]["data"]["sessionEvents"]["position"]);
-                times.lock().unwrap_or_else(PoisonError::into_inner).insert(position, at);
-            }
-            Received::Message(message) => panic!("a subscription ended: {message}"),
-            Received::Closed(..) | Received::Lost => return,
+async fn listen(mut socket: Socket, got: Got) {
+    while let Some(text) = socket.receive_text().await {
+        let at = now();
+        if text.contains("\"ping\"") {
+            socket.send(&json!({ "type": "pong" })).await;
+        } else {
+            got.lock().unwrap_or_else(PoisonError::into_inner).push((at, text));
         }
     }
+}
+
+/// When each position came to a subscriber.
+fn times(got: &Got) -> HashMap<String, Instant> {
+    let got = std::mem::take(&mut *got.lock().unwrap_or_else(PoisonError::into_inner));
+    let read = |(at, text): (Instant, String)| {
+        let message: Value = serde_json::from_str(&text).expect("the server sends JSON");
+        assert_eq!(message["type"], "next", "a subscription ended: {text}");
+        (position(&message["payload"]["data"]["sessionEvents"]["position"]), at)
+    };
+    got.into_iter().map(read).collect()
 }
 
 /// Memory of the server for each subscription that waits for events.

@@ -65,7 +65,7 @@ impl Figure {
         let Some(goal) = self.goal else { return String::new() };
         let (ratio, baseline) = (self.ratio().unwrap_or(f64::NAN), self.baseline.unwrap_or(f64::NAN));
         let (is_met, asked) = match goal {
-            Goal::RatioAtLeast(least) => (ratio >= least, format!("ratio at least {least}")),
+            Goal::RatioAtLeast(least) => (ratio >= least, format!("ratio at least {least:.2}")),
             Goal::RatioAtMost(most) => (ratio <= most, format!("ratio at most {most}")),
             Goal::AtLeast(least) => (self.ours >= least, format!("at least {}", shown(least))),
             Goal::AtMost(most) => (self.ours <= most, format!("at most {}", shown(most))),

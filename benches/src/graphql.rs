@@ -29,7 +29,9 @@ pub(crate) fn figures(rounds: usize) -> Vec<Figure> {
     let mut figures = runtime.block_on(async {
         let stage = Stage::open(Options::default()).await;
         let scenes = stage.scenes(WRITERS).await;
-        let mut figures = vec![session_by_id(&stage, &scenes[0], rounds).await];
+        let by_id = read(&stage, &scenes[0], rounds, "session_by_id", stage::SESSION).await;
+        let mut figures = vec![by_id.goal(Goal::RatioAtLeast(THIRD))];
+        figures.push(read(&stage, &scenes[0], rounds, "session_page", stage::SESSION_PAGE).await);
         figures.push(mutation_alone(&stage, &scenes[0], rounds).await);
         figures.extend(mutations(&stage, &scenes, rounds).await);
         figures
@@ -38,23 +40,23 @@ pub(crate) fn figures(rounds: usize) -> Vec<Figure> {
     figures
 }
 
-async fn session_by_id(stage: &Stage, scene: &Scene, rounds: usize) -> Figure {
+async fn read(stage: &Stage, scene: &Scene, rounds: usize, name: &str, document: &str) -> Figure {
     let (address, key) = (stage.server.address().to_owned(), stage.server.api_key().to_owned());
-    let request = load::post(&address, &key, &stage::body(stage::SESSION, &json!({ "id": scene.session })));
+    let request = load::post(&address, &key, &stage::body(document, &json!({ "id": scene.session })));
     let answer = Connection::open(&address).await.ask(&request).await.to_vec();
     let text = String::from_utf8_lossy(&answer).into_owned();
     assert!(text.contains(&scene.session) && !text.contains("\"errors\""), "the session is answered: {text}");
     let bare = Bare::start(&answer);
-    let read = async |address: &str| {
+    let load = async |address: &str| {
         let request = request.clone();
         drive(address, READERS, ROUND, "\"data\"", move |_, _| request.clone()).await
     };
     let (mut ours, mut baseline) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        ours.push(read(&address).await.per_second);
-        baseline.push(read(&bare.address).await.per_second);
+        ours.push(load(&address).await.per_second);
+        baseline.push(load(&bare.address).await.per_second);
     }
-    Figure::new("session_by_id", "requests/s", &ours, &baseline).goal(Goal::RatioAtLeast(THIRD))
+    Figure::new(name, "requests/s", &ours, &baseline)
 }
 
 async fn mutation_alone(stage: &Stage, scene: &Scene, rounds: usize) -> Figure {

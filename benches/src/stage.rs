@@ -5,12 +5,16 @@ use serde_json::{Value, json};
 use witan_tests::actor::Actor;
 use witan_tests::server::{Options, Server};
 
-/// A session as a client's page would ask for it.
-pub(crate) const SESSION: &str = "query Session($id: ID!) { session(id: $id) { id status purpose preparedAt \
+/// A session by its id, with what it says of itself.
+pub(crate) const SESSION: &str = "query Session($id: ID!) { session(id: $id) { id status purpose locked presentCount \
+    preparedAt startedAt version } }";
+
+/// A session as a client's page would ask for it: with its room and its people, each of which is authorised by itself.
+pub(crate) const SESSION_PAGE: &str = "query SessionPage($id: ID!) { session(id: $id) { id status purpose preparedAt \
     presentCount room { id name slug } participants { id role state } } }";
 
 pub(crate) const SEND_MESSAGE: &str = "mutation SendMessage($input: SendMessageInput!) { sendMessage(input: $input) \
-    { message { id } userErrors { field message code } position projected } }";
+    { messageId userErrors { field message code } position projected } }";
 
 /// Rooms that are made at the same time.
 const AT_ONCE: usize = 16;

@@ -308,11 +308,11 @@ impl Drop for Server {
     }
 }
 
-/// A binary of the workspace, beside this test's own executable.
+/// A binary of the workspace: beside our own executable, or for a test, which is built a folder further down, above it.
 pub fn binary(name: &str) -> PathBuf {
-    let own = std::env::current_exe().expect("a test has an executable");
-    let folder = own.ancestors().nth(2).expect("tests are built in a folder of the target folder");
-    let path = folder.join(name);
-    assert!(path.is_file(), "{} is not built: run `cargo build --workspace --bins` first", path.display());
-    path
+    let own = std::env::current_exe().expect("a process has an executable");
+    let mut places = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    // A test's own executable is not what is looked for, whatever its name.
+    let found = places.find(|place| place.is_file() && *place != own);
+    found.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins` first"))
 }

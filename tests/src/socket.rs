@@ -106,6 +106,17 @@ impl Socket {
         }
     }
 
+    /// The next text as it came, for who measures and reads it later; `None` when the connection ends.
+    pub async fn receive_text(&mut self) -> Option<String> {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => return Some(text.as_str().to_owned()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
     /// The `data` of the next item of the subscription.
     pub async fn next(&mut self, id: &str) -> Value {
         loop {

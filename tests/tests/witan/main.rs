@@ -12,3 +12,4 @@ mod docs;
 mod hostile;
 mod merkle_oracle;
 mod serving;
+mod tenants;
