@@ -55,6 +55,8 @@ pub enum ProjectionError {
     Read(#[from] ReadError),
     #[error("stopped before its end, as it was asked to")]
     Cancelled,
+    #[error("a read model is being rebuilt: there is nothing to compare with before it has caught up with the others")]
+    Rebuilding,
 }
 
 /// How the follower is doing.

@@ -41,9 +41,13 @@ impl ReadModels {
     ) -> Result<Comparison, ProjectionError> {
         let snapshot = self.db.snapshot();
         let cursors = self.db.cf_handle(CURSORS).ok_or(ProjectionError::NoTable(CURSORS))?;
-        let mut until = Position(0);
+        let mut positions = Vec::new();
         for item in snapshot.iterator_cf(cursors, IteratorMode::Start) {
-            until = until.max(postcard::from_bytes::<crate::Cursor>(&item?.1)?.position);
+            positions.push(postcard::from_bytes::<crate::Cursor>(&item?.1)?.position);
+        }
+        let until = positions.first().copied().unwrap_or_default();
+        if positions.iter().any(|position| *position != until) {
+            return Err(ProjectionError::Rebuilding);
         }
         let options = rocksdb::Options::default();
         rocksdb::DB::destroy(&options, folder)?;

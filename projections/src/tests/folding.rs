@@ -335,3 +335,15 @@ async fn what_was_not_compared_is_not_called_equal() {
     let stopped = models.replay(log.store.as_ref(), beside.path(), |_, _| false);
     assert!(matches!(stopped, Err(ProjectionError::Cancelled)));
 }
+
+#[tokio::test]
+async fn what_is_being_rebuilt_is_not_compared() {
+    let log = clinic().await;
+    let (folder, beside) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let models = folded(folder.path(), &log);
+    let behind = Cursor { version: 1, position: Position(1), digest: [0; 32] };
+    let cursors = models.db.cf_handle(follower::CURSORS).unwrap();
+    models.db.put_cf(cursors, "audit", postcard::to_stdvec(&behind).unwrap()).unwrap();
+    let compared = models.replay(log.store.as_ref(), beside.path(), |_, _| true);
+    assert!(matches!(compared, Err(ProjectionError::Rebuilding)));
+}
