@@ -13,6 +13,8 @@ pub struct Teller {
     json: bool,
     colour: bool,
     act: String,
+    /// Whether the act's title is yet to be shown: it comes with the first line.
+    untitled: bool,
     /// How many things were checked, and held.
     checked: u32,
 }
@@ -21,15 +23,13 @@ impl Teller {
     pub fn new(json: bool) -> Self {
         // https://no-color.org
         let colour = !json && stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { json, colour, act: String::new(), checked: 0 }
+        Self { json, colour, act: String::new(), untitled: false, checked: 0 }
     }
 
     /// A new part of the story.
     pub fn act(&mut self, title: &str) {
         title.clone_into(&mut self.act);
-        if !self.json {
-            print(&format!("\n{}\n", self.painted("1", title)));
-        }
+        self.untitled = true;
     }
 
     /// One line of the story.
@@ -49,9 +49,12 @@ impl Teller {
         Ok(())
     }
 
-    fn line(&self, line: &str, holds: Option<bool>) {
+    fn line(&mut self, line: &str, holds: Option<bool>) {
         if self.json {
             return print_json(&json!({ "act": self.act, "line": line, "holds": holds }));
+        }
+        if std::mem::take(&mut self.untitled) {
+            print(&format!("\n{}\n", self.painted("1", &self.act)));
         }
         let mark = match holds {
             None => "  ".to_owned(),
