@@ -314,7 +314,6 @@ impl Organization {
 
     /// Its units, in the order they were made: all of the tree, or only the top of it.
     /// Null, with an error, for those who may not list them.
-    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn units(
         &self,
         ctx: &Context<'_>,

@@ -60,7 +60,7 @@ async fn the_documents_of_the_api_guide_are_valid() {
     for (at, block) in all.iter().enumerate().filter(|(_, block)| block.language == "graphql") {
         let takes_variables = block.text.contains('$');
         let variables = all.get(at + 1).filter(|next| takes_variables && next.language == "json");
-        let variables = variables.map_or_else(|| json!({}), |next| parsed(next));
+        let variables = variables.map_or_else(|| json!({}), parsed);
         let code = if block.text.trim_start().starts_with("subscription") {
             refusal_of_subscription(&owner, &block.text, variables).await
         } else {
