@@ -61,6 +61,8 @@ pub fn require_head(folder: &Path) -> Result<Head, OpenError> {
     loop {
         tries += 1;
         match head::read(folder).map_err(OpenError::io(&file))? {
+            // A slot caught half-written hides the newest head: once more, unless it is spoiled for good.
+            head::Found::Valid { spoiled: true, .. } if tries < HEAD_TRIES => {}
             head::Found::Valid { head, .. } => return Ok(head),
             head::Found::Missing => return Err(OpenError::HeadMissing { folder: folder.into() }),
             head::Found::Damaged(_) if tries < HEAD_TRIES => std::thread::sleep(Duration::from_millis(1)),

@@ -3,6 +3,8 @@
 //!
 //! `WITAN_THOROUGH=1` makes more rounds, `WITAN_SEED=n` replays one seed. What the machine doesn't allow is said.
 
+#![expect(clippy::unwrap_used, reason = "all of this is test code, helpers included")]
+
 use std::{
     collections::HashMap,
     fs,
