@@ -11,5 +11,6 @@ mod demo;
 mod docs;
 mod hostile;
 mod merkle_oracle;
+mod operator;
 mod serving;
 mod tenants;
