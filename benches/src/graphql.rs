@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
-use witan_tests::server::Options;
+use witan_tests::server::{Options, cpu_of};
 
 use crate::figure::{Figure, Goal, median};
 use crate::load::{self, Connection, Measured, drive, now};
@@ -22,6 +22,8 @@ const SYNCS_PER_ROUND: usize = 200;
 /// About what one message takes in the journal.
 const SYNC_BYTES: usize = 512;
 const WRITES_PER_SECOND: f64 = 5_000.0;
+/// What the bare handler answers to a message.
+const RECORDED: &str = r#"{"data":{"sendMessage":{"messageId":"message_00000000000000000000000001","userErrors":[],"position":"1","projected":true}}}"#;
 const THIRD: f64 = 1.0 / 3.0;
 
 pub(crate) fn figures(rounds: usize) -> Vec<Figure> {
@@ -62,7 +64,7 @@ async fn read(stage: &Stage, scene: &Scene, rounds: usize, name: &str, document:
 async fn mutation_alone(stage: &Stage, scene: &Scene, rounds: usize) -> Figure {
     let (mut ours, mut baseline) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        let measured = send_messages(stage, std::slice::from_ref(scene), round).await;
+        let measured = send_messages(stage.server.address(), std::slice::from_ref(scene), round).await;
         ours.push(measured.median_ms());
         baseline.push(sync_ms(stage));
     }
@@ -70,37 +72,42 @@ async fn mutation_alone(stage: &Stage, scene: &Scene, rounds: usize) -> Figure {
 }
 
 async fn mutations(stage: &Stage, scenes: &[Scene], rounds: usize) -> Vec<Figure> {
-    let (mut per_second, mut cpu, mut latency) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut per_second, mut cpu, mut latency, mut http) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let bare = Bare::start(RECORDED.as_bytes());
     for round in 0..rounds {
         let before = stage.server.cpu();
-        let measured = send_messages(stage, scenes, rounds + round).await;
+        let measured = send_messages(stage.server.address(), scenes, rounds + round).await;
         let spent = stage.server.cpu() - before;
         per_second.push(measured.per_second);
         cpu.push(spent.as_secs_f64() * 1e6 / measured.requests() as f64);
+        // The same requests to the bare handler: what HTTP alone costs.
+        let before = cpu_of(bare.child.id());
+        let answered = send_messages(&bare.address, scenes, round).await.requests();
+        http.push((cpu_of(bare.child.id()) - before).as_secs_f64() * 1e6 / answered as f64);
         latency.push(load::as_ms(measured.latencies.value_at_quantile(0.99)));
     }
     vec![
         Figure::alone("durable_mutation 256", "requests/s", &per_second).goal(Goal::AtLeast(WRITES_PER_SECOND)),
         Figure::alone("durable_mutation_p99 256", "ms", &latency),
         Figure::alone("mutation_cpu all", "µs", &cpu),
+        Figure::alone("mutation_cpu http", "µs", &http),
     ]
 }
 
 /// Each scene's host writes one message after another into its chat, over a connection of its own.
-async fn send_messages(stage: &Stage, scenes: &[Scene], round: usize) -> Measured {
-    let address = stage.server.address().to_owned();
+async fn send_messages(address: &str, scenes: &[Scene], round: usize) -> Measured {
     let writers: Vec<(String, String)> = scenes
         .iter()
         .map(|scene| (scene.session.clone(), scene.host.client().credential().unwrap_or_default().to_owned()))
         .collect();
     let connections = writers.len();
-    let to = address.clone();
+    let to = address.to_owned();
     let request = move |connection: usize, turn: u64| {
         let (session, credential) = &writers[connection];
         let body = stage::send_message_body(session, &format!("message {turn} of round {round}"));
         load::post(&to, credential, &body)
     };
-    drive(&address, connections, ROUND, "\"userErrors\":[]", request).await
+    drive(address, connections, ROUND, "\"userErrors\":[]", request).await
 }
 
 /// The median of plain appends, each with its own `fdatasync`, on the file system that has the journal.

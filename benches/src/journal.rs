@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -16,6 +16,7 @@ use witan_event_store::{Append, Direction, EventStore, ExpectedVersion, NewEvent
 use witan_event_store_embedded::{Journal, Options};
 
 use crate::figure::{Figure, Goal};
+use crate::load::now;
 
 const WRITERS: [usize; 3] = [1, 16, 256];
 /// Each turn of a writer count lasts so long.
@@ -92,14 +93,14 @@ async fn turn<F: Future<Output = ()> + Send>(
     writers: usize,
     one: impl Fn(usize, u64) -> F + Clone + Send + 'static,
 ) -> (Vec<Duration>, Duration) {
-    let began = Instant::now();
+    let began = now();
     let tasks: Vec<_> = (0..writers)
         .map(|writer| {
             let one = one.clone();
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
                 while began.elapsed() < TURN {
-                    let asked = Instant::now();
+                    let asked = now();
                     one(writer, latencies.len() as u64).await;
                     latencies.push(asked.elapsed());
                 }
@@ -212,7 +213,7 @@ fn catch_up(rounds: usize, runtime: &tokio::runtime::Runtime) -> Figure {
     let mut per_second = Vec::new();
     // The first one warms the page cache.
     for round in 0..=rounds {
-        let began = Instant::now();
+        let began = now();
         let (mut next, mut seen) = (Position(0), 0);
         loop {
             let batch = journal.read_all(next, Direction::Forward, CATCH_UP_BATCH).expect("it is read");
@@ -235,7 +236,7 @@ fn open(rounds: usize, runtime: &tokio::runtime::Runtime) -> [Figure; 2] {
     let (mut seconds, mut mib) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let before = resident_mib();
-        let began = Instant::now();
+        let began = now();
         let journal = Journal::open(&folder, Options::default()).expect("it opens");
         seconds.push(began.elapsed().as_secs_f64());
         mib.push((resident_mib() - before).max(0.0));

@@ -21,6 +21,7 @@ use witan_graphql::documents::Documents;
 use witan_graphql::limits::Limits;
 use witan_graphql::scan::{scan, scan_json};
 use witan_projections::ReadModels;
+use witan_tests::server::cpu_of;
 use witan_vault::{MasterKey, Vault};
 
 use crate::figure::Figure;
@@ -33,8 +34,6 @@ const CALLS: u32 = 20_000;
 const WRITERS: u128 = 256;
 const MESSAGES_PER_WRITER: u128 = 40;
 const PROJECTED_SECONDS_MAX: u64 = 60;
-/// What Linux counts CPU time in towards programs (proc(5)).
-const TICKS_PER_SECOND: u64 = 100;
 
 /// One figure a part, in microseconds of CPU for one mutation.
 pub(crate) fn figures(rounds: usize) -> Vec<Figure> {
@@ -192,10 +191,7 @@ async fn appends_and_projects() -> (f64, f64) {
 
 /// CPU time of this process so far.
 fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux tells");
-    let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    let ticks: u64 = after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+    cpu_of(std::process::id())
 }
 
 /// So that the measured appends are what they claim to be.

@@ -148,12 +148,7 @@ impl Server {
 
     /// CPU time that the process has used so far, user and system.
     pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid().as_raw_nonzero()))
-            .expect("the process is there");
-        // The second field is the name in parentheses and may hold spaces; utime and stime are the 14th and 15th.
-        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        let ticks: u64 = after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+        cpu_of(self.pid().as_raw_nonzero().get().unsigned_abs())
     }
 
     /// Bytes of memory that the process holds (resident set).
@@ -306,6 +301,15 @@ impl Drop for Server {
             eprintln!("the server's log:\n{}", self.log());
         }
     }
+}
+
+/// CPU time that a process has used so far, user and system, in steps of 10 ms.
+pub fn cpu_of(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("the process is there");
+    // The second field is the name in parentheses and may hold spaces; utime and stime are the 14th and 15th.
+    let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let ticks: u64 = after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 
 /// A binary of the workspace: beside our own executable, or for a test, which is built a folder further down, above it.

@@ -26,7 +26,8 @@ Commands:
   bench [group]           Measure against baselines; a group is journal, replay, graphql or feed.
       --json              One line of JSON a figure instead of a table.
       --rounds N          Interleaved rounds; figures are their medians (default and least 10).
-  check                   Format, lints, and whether generated files are those that the code prints. No other test.
+  check                   Format, lints, and whether generated files are those that the code prints; no other test.
+                          (`WITAN_BLESS=1 cargo xtask check` writes those files anew.)
   setup                   Only install what is missing (or say what to install) for building and testing.
 
 What is missing is installed with apt-get where you are root or sudo asks no password; otherwise the line to run is

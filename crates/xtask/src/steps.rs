@@ -9,9 +9,10 @@ use crate::environment::{cargo, target_folder};
 use crate::setup::{self, For};
 use crate::{Failure, TestArguments};
 
-/// Tests that compare a generated file (schema, golden files, tables in docs) with what the code prints have this in
-/// their name, so that `check` finds them.
-const DRIFT_TESTS: &str = "is_up_to_date";
+/// Tests that compare generated files (schema, reference, tables, help, events' golden files) with what the code prints
+/// have one of these in their names. With `WITAN_BLESS=1` they write the files anew.
+const DRIFT_TESTS: [&str; 5] =
+    ["is_up_to_date", "is_fresh", "golden_files", "is_the_printed_one", "help_reads_as_agreed"];
 
 /// Builds everything, then becomes `binary` with the arguments `first` and `rest`. Returns only when that failed.
 pub(crate) fn run(binary: &str, first: &[&str], rest: &[OsString]) -> Result<(), Failure> {
@@ -55,8 +56,9 @@ pub(crate) fn check() -> Result<(), Failure> {
     setup::prepare(For::Checking)?;
     let mut log = Log::default();
     gates(&mut log)?;
-    let outcome =
-        log.step("generated files", cargo().args(["test", "--workspace", "--locked", "--quiet", DRIFT_TESTS]));
+    let mut drift = cargo();
+    drift.args(["test", "--workspace", "--locked", "--quiet", "--"]).args(DRIFT_TESTS);
+    let outcome = log.step("generated files", &mut drift);
     log.print();
     outcome
 }

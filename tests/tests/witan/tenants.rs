@@ -397,6 +397,8 @@ impl World {
     /// What a stranger hears of the first organization: each subscription to a thing of it ends with an error.
     async fn overheard(&self, caller: &Caller, mut socket: Socket) -> Vec<String> {
         let (mut wrong, mut refused) = (Vec::new(), BTreeSet::new());
+        // Their own trail tells them what they asked for.
+        let knew = json!(self.own.targets).to_string();
         while let Some(received) = socket.receive_within(SILENCE).await {
             let Received::Message(message) = received else {
                 wrong.push(format!("{} was cut off: {received:?}", caller.name()));
@@ -404,7 +406,7 @@ impl World {
             };
             let (id, kind) = (message["id"].as_str().unwrap_or_default().to_owned(), message["type"].clone());
             let what = format!("{} listens to {id}", caller.name());
-            let asked = Asked { what, question: self.own.targets["sessionId"].to_string(), body: message };
+            let asked = Asked { what, question: knew.clone(), body: message };
             wrong.extend(self.told(&asked));
             let data = &asked.body["payload"]["data"][&id];
             if kind == "next" && !data.is_null() && id != "organizationActivity" {

@@ -235,7 +235,11 @@ const UNIT_ROOMS: &str = "unit(id: $unitId) { rooms(first: 100) { edges { node {
 const CHILDREN: &str = "unit(id: $parentUnitId) { children(first: 100) { edges { node { id } } } }";
 const HISTORY: &str = "session(id: $sessionId) { history(first: 100) { edges { node { id } } } }";
 const CHAT: &str = "session(id: $sessionId) { messages(first: 100) { edges { node { id text { value } } } } }";
-const THEN: &str = "sessionAsOf(id: $sessionId, position: $sessionPosition) { participants { id } }";
+/// Before anyone had come: who came later may look back.
+const AT_FIRST: &str = "sessionAsOf(id: $sessionId, position: $sessionPosition) { participants { id } }";
+const THEN: &str = "sessionAsOf(id: $sessionId, position: $chatPosition) { participants { id } }";
+
+const LOOKS_BACK: &[&str] = &["readHistory", "readParticipants"];
 
 pub const BELOW: &[Below] = &[
     below("Organization", "apiKeys", KEYS, At("/organization/apiKeys"), &["readOrganization", "listApiKeys"]),
@@ -354,20 +358,10 @@ pub const BELOW: &[Below] = &[
         Names("recordText"),
         &["readSession", "readHistory"],
     ),
-    below(
-        "Session",
-        "room",
-        "session(id: $sessionId) { room { id } }",
-        At("/session/room"),
-        &["readSession", "readRoom"],
-    ),
-    below(
-        "SessionSnapshot",
-        "participants",
-        THEN,
-        At("/sessionAsOf/participants"),
-        &["readHistory", "readParticipants"],
-    ),
+    // Guests too see which room they are in.
+    below("Session", "room", "session(id: $sessionId) { room { id } }", At("/session/room"), &["readSession"]),
+    below("SessionSnapshot", "participants", AT_FIRST, At("/sessionAsOf/participants"), LOOKS_BACK),
+    below("SessionSnapshot", "participants", THEN, Names("participantId"), LOOKS_BACK),
 ];
 
 /// Fields that lead on and are shown to whoever is shown what they are in.

@@ -230,7 +230,7 @@ impl Founding<'_> {
             self.targets.insert(name.to_owned(), json!(value));
         }
         let oneself = self.account("oneself", Some("unitId"), Some(("MEMBER", Some("unitId")))).await;
-        let mut caller = Caller::user(oneself.actor, "s");
+        let mut caller = Caller { no_unit: "M", ..Caller::user(oneself.actor, "s") };
         for (name, value) in [("userId", oneself.id), ("personId", oneself.person), ("apiKeyId", oneself.key)] {
             caller.own.insert(name.to_owned(), json!(value));
         }
@@ -256,6 +256,8 @@ impl Founding<'_> {
             "join": [{ "who": "NAMED_PEOPLE" }, { "who": "INVITATION", "lobby": true }],
         });
         self.does(&owner, "setRoomPolicies", json!({ "roomId": room, "policies": { "set": rules } })).await;
+        let settings = json!({ "set": { "lobby": true } });
+        self.does(&owner, "setRoomSettings", json!({ "roomId": room, "settings": settings })).await;
         for person in [&named, &took_part] {
             let input = json!({ "roomId": room, "userId": person.id, "role": "PARTICIPANT" });
             self.does(&owner, "addRoomPerson", input).await;
@@ -287,8 +289,10 @@ impl Founding<'_> {
         let session = self.target("sessionId");
         let ticket = self.does(&account.actor, "createJoinToken", json!({ "sessionId": session })).await;
         let input = json!({ "joinToken": ticket["joinToken"], "displayName": format!("{} guest", self.mark) });
-        let entered = self.does(&self.server.nobody(), "joinSession", input).await;
+        let entered = self.does(&self.server.nobody(), "knock", input).await;
         let inside = self.server.actor("took part", entered["resumeSecret"].as_str().expect("it has a secret"));
+        self.does(&self.owner, "admitAll", json!({ "sessionId": session })).await;
+        self.does(&inside, "joinSession", json!({ "sessionId": session })).await;
         self.does(&inside, "leaveSession", json!({ "sessionId": session })).await;
     }
 
@@ -341,6 +345,7 @@ impl Founding<'_> {
         let input = json!({ "joinToken": ticket["joinToken"], "displayName": format!("{mark} {name}") });
         let entered = self.does(&nobody, "knock", input).await;
         let text = |field: &str| entered[field].as_str().expect("it was entered").to_owned();
+        assert_eq!(entered["state"], if role.ends_with("HOST") { "ADMITTED" } else { "KNOCKING" });
         self.secrets.extend([text("participantId"), text("resumeSecret")]);
         (self.server.actor(name, &text("resumeSecret")), text("participantId"))
     }
