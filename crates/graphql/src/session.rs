@@ -369,8 +369,12 @@ async fn participants(call: &Call<'_>, state: &SessionState) -> async_graphql::R
     let Some(record) = state.record() else { return Ok(Vec::new()) };
     let resource = session_resource(&call.request.actor, record.organization, state);
     call.authorise(Operation::ReadParticipants, &resource).await?;
+    Ok(people(record))
+}
+
+fn people(record: &SessionRecord) -> Vec<Participant> {
     let participant = |there: &DomainParticipant| Participant { session: record.session, participant: there.clone() };
-    Ok(record.participants.iter().map(participant).collect())
+    record.participants.iter().map(participant).collect()
 }
 
 /// A session at a past moment, folded from its own events.
@@ -404,7 +408,12 @@ impl SessionSnapshot {
 
     /// Everyone who had knocked or joined, and where each stood.
     async fn participants(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Participant>> {
-        participants(&Call::query(ctx)?, &self.state).await
+        let call = Call::query(ctx)?;
+        let Some(record) = self.state.record() else { return Ok(Vec::new()) };
+        // What someone may is asked of the session as it is now: who came later may look back.
+        let allowed = call.app().may_read_session(&call.request, record.session, Operation::ReadParticipants);
+        allowed.await.map_err(shown)?;
+        Ok(people(record))
     }
 
     /// How many were in.
