@@ -32,7 +32,8 @@ const ONLY: [(&str, &[&str]); 28] = [
     ("async-graphql", &["witan-graphql"]),
     ("rusqlite", &["witan-vault"]),
     ("aes-siv", &["witan-vault"]),
-    ("hkdf", &["witan-vault"]),
+    // Auth derives the secrets that it hands out from the key that it signs with.
+    ("hkdf", &["witan-vault", "witan-auth"]),
     ("hmac", &["witan-vault"]),
     ("cedar-policy", &["witan-auth"]),
     ("jsonwebtoken", &["witan-auth"]),
