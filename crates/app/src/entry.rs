@@ -5,7 +5,7 @@ use witan_auth::{JoinToken, Operation, Resource, ResourceKind, ResumeSecret, Tok
 use witan_domain::{
     Actor, OrganizationId, ParticipantId, SessionId,
     participant::Arrival,
-    session::{Entry, JoinSession, Knock, Session},
+    session::{Entry, JoinSession, Knock, Session, SessionRejection},
     text::SecretHash,
 };
 
@@ -102,6 +102,11 @@ impl App {
         };
         let task =
             self.begin::<Session>(request, Some(organization), token.session, operation, SESSION, resource).await?;
+        // Its answer holds a secret: whoever got hold of a redeemed token gets nothing by it. A retry says so by its key.
+        let redeemed = task.state().record().is_some_and(|record| record.redeemed_tokens.contains_key(&token.id));
+        if redeemed && task.answered()?.is_none() {
+            return Err(Error::rejected(SessionRejection::TokenAlreadyRedeemed));
+        }
         let participant = participant_of(&token);
         let secret = self.tokens.derived_secret(&format!("resume {}", token.id));
         let resume = ResumeSecret::new(token.session, participant, secret);

@@ -100,7 +100,7 @@ impl Rejection for SessionRejection {
 
     fn field(&self) -> Option<&'static str> {
         match self {
-            Self::TokenAlreadyRedeemed => Some("token"),
+            Self::TokenAlreadyRedeemed => Some("joinToken"),
             Self::ParticipantAlreadyExists
             | Self::ParticipantNotFound
             | Self::ParticipantNotKnocking
