@@ -3,16 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The operations of the API, and the letters of the columns that have a dot.
+/// The operations of the API, each with its scope and the letters of the columns that have a dot.
 pub struct Expected {
-    allowed: BTreeMap<String, BTreeSet<char>>,
+    rows: BTreeMap<String, Operation>,
+}
+
+struct Operation {
+    /// What an API key that is limited needs for it; empty where it needs none.
+    scope: String,
+    columns: BTreeSet<char>,
 }
 
 impl Expected {
     pub fn read() -> Expected {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/roles.md");
         let page = std::fs::read_to_string(path).expect("docs/roles.md is in the repository");
-        let mut allowed = BTreeMap::new();
+        let mut rows = BTreeMap::new();
         let mut letters: Vec<char> = Vec::new();
         // What is asked at the command line is no field of the schema.
         let api = page.split("\n## At the command line").next().unwrap_or_default();
@@ -23,22 +29,25 @@ impl Expected {
                 Some(name) if name.starts_with('`') && !letters.is_empty() => {
                     assert_eq!(cells.len(), letters.len() + 2, "docs/roles.md has another shape: {line}");
                     let dots = letters.iter().zip(&cells[2..]).filter(|(_, cell)| **cell == "●");
-                    allowed.insert(name.trim_matches('`').to_owned(), dots.map(|(letter, _)| *letter).collect());
+                    let columns = dots.map(|(letter, _)| *letter).collect();
+                    let scope = cells[1].trim_matches('`').to_owned();
+                    rows.insert(name.trim_matches('`').to_owned(), Operation { scope, columns });
                 }
                 _ => {}
             }
         }
-        Expected { allowed }
+        Expected { rows }
     }
 
     pub fn operations(&self) -> impl Iterator<Item = &str> {
-        self.allowed.keys().map(String::as_str)
+        self.rows.keys().map(String::as_str)
     }
 
-    /// Whether someone who is in any of these columns may do it.
-    pub fn allows(&self, operation: &str, columns: &str) -> bool {
-        let letters = self.allowed.get(operation);
-        let letters = letters.unwrap_or_else(|| panic!("docs/roles.md has no row for the operation {operation}"));
-        columns.chars().any(|column| letters.contains(&column))
+    /// Whether someone who is in any of these columns may do it, by a key that is limited to one scope where there is one.
+    pub fn allows(&self, operation: &str, columns: &str, limited_to: Option<&str>) -> bool {
+        let row = self.rows.get(operation);
+        let row = row.unwrap_or_else(|| panic!("docs/roles.md has no row for the operation {operation}"));
+        let within = row.scope.is_empty() || limited_to.is_none_or(|scope| scope == row.scope);
+        within && columns.chars().any(|column| row.columns.contains(&column))
     }
 }

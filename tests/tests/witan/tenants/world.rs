@@ -19,6 +19,8 @@ pub struct Caller {
     closed: &'static str,
     /// For what is asked of roles wherever they are held.
     anywhere: &'static str,
+    /// The one scope of their API key, where it is limited.
+    pub limited_to: Option<&'static str>,
     /// What they ask about in place of the organization's: themselves.
     pub own: Map<String, Value>,
 }
@@ -26,8 +28,8 @@ pub struct Caller {
 impl Caller {
     /// A user whose roles hold in the whole organization.
     fn user(actor: Actor, columns: &'static str) -> Caller {
-        let own = Map::new();
-        Caller { actor, is_user: true, here: columns, no_unit: columns, closed: columns, anywhere: "", own }
+        let (own, limited_to) = (Map::new(), None);
+        Caller { actor, is_user: true, here: columns, no_unit: columns, closed: columns, anywhere: "", limited_to, own }
     }
 
     /// A user whose role holds in one unit; elsewhere they are as any member.
@@ -235,7 +237,18 @@ impl Founding<'_> {
             caller.own.insert(name.to_owned(), json!(value));
         }
         callers.push(caller);
+        callers.push(self.limited("rooms:read").await);
         callers
+    }
+
+    /// The owner, by a key that is limited to one scope.
+    async fn limited(&mut self, scope: &'static str) -> Caller {
+        let input = json!({ "name": format!("{} key", self.mark), "scopes": [scope] });
+        let secret = self.does(&self.owner, "createApiKey", input).await["secret"].clone();
+        let secret = secret.as_str().expect("it was made").to_owned();
+        let actor = self.server.actor("owner by a limited key", &secret);
+        self.secrets.push(secret);
+        Caller { limited_to: Some(scope), ..Caller::user(actor, "O") }
     }
 
     /// A room for named people and invitees, its owner, someone whom it names, and someone who took part in its session.
