@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use witan_tests::{
     actor::Actor,
     server::{Options, Server, binary},
@@ -184,4 +185,23 @@ async fn a_damaged_journal_is_told_and_not_served() {
     assert!(told["whole"] == json!(false) && told["damage"]["offset"].as_u64() > Some(0), "{told}");
     let refused = server.try_restart().expect_err("nothing is served from it");
     assert!(refused.contains("the journal is damaged, so nothing is served"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_stop_tells_subscribers_and_ends_soon() {
+    let mut server = Server::start(Options::default());
+    let owner = server.owner();
+    let mut socket = owner.socket().await;
+    socket.subscribe("activity", "subscription { organizationActivity { __typename } }", json!({})).await;
+    owner.does("createUnit", json!({ "slug": "cardiology", "fullName": "Cardiology" }), "").await;
+    socket.next("activity").await;
+
+    let asked = Instant::now();
+    server.signal(rustix::process::Signal::TERM);
+
+    assert_eq!(socket.close_code().await, 1001, "going away (RFC 6455, section 7.4.1)");
+    drop(socket);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+    assert!(!server.data().join("admin.sock").exists());
 }
