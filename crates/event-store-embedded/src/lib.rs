@@ -8,11 +8,13 @@ mod commit;
 mod copy;
 mod damage;
 mod disk;
+mod end;
 mod format;
 mod head;
 mod index;
 mod lock;
 mod manifest;
+mod queue;
 mod read;
 mod recover;
 mod reindex;
@@ -36,7 +38,6 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use witan_event_store::{Append, AppendError, Appended, Direction, EventStore, Position, ReadError, Recorded};
 
-use crate::{commit::Queue, read::Reader, scrub::Scrub};
 pub use crate::{
     copy::{BackupError, backup},
     damage::Damage,
@@ -45,6 +46,7 @@ pub use crate::{
     recover::{Cut, OpenError, Opened},
     verify::{Progress, Whole, verify},
 };
+use crate::{queue::Queue, read::Reader, scrub::Scrub};
 
 /// The size at which a segment is closed and the next begun.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;

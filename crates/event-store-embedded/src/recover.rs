@@ -1,7 +1,7 @@
 //! Opening: finds where the log ends, refuses what is damaged, and makes sure of the last commit before anything is served.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,15 +15,16 @@ use crate::{
     Options,
     commit::{Committer, End},
     damage::{Damage, Damages},
-    disk::{Disk, is_full, sync_folder},
-    format::{FORMAT, Footer, Head, SEGMENT_HEADER_BYTES, SegmentHeader, segment_first, segment_name},
+    disk::{Disk, sync_folder},
+    end::{self, Log},
+    format::{FORMAT, Head, SEGMENT_HEADER_BYTES, SegmentHeader, segment_first, segment_name},
     head::{self, HeadFile},
     lock,
     read::{Layout, Reader},
     reindex,
     scan::{ScanError, read_up_to},
-    segment::{Segment, read_footer},
-    tail::{self, Ending, Tail},
+    segment::Segment,
+    tail::Tail,
 };
 
 const FORMAT_NAME: &str = "FORMAT";
@@ -104,7 +105,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<(Arc<Reader>, Committer,
         create(folder, &*options.disk).map_err(OpenError::io(folder))?;
     }
     let head = read_head(folder, &mut opened)?;
-    let Log { closed, active, tail } = find_end(folder, &head, &*options.disk, &mut opened)?;
+    let Log { closed, active, tail } = end::find(folder, &head, &*options.disk, &mut opened)?;
     make_sure(folder, &active, &tail, &*options.disk)?;
     let mut head_file = HeadFile::open(folder, head.sequence).map_err(OpenError::io(folder))?;
     head_file
@@ -225,145 +226,9 @@ fn read_head(folder: &Path, opened: &mut Opened) -> Result<Head, OpenError> {
     }
 }
 
-struct Log {
-    closed: Vec<u64>,
-    active: Arc<Segment>,
-    tail: Tail,
-}
-
 pub fn missing(folder: &Path, first: u64) -> OpenError {
     let file = folder.join(segment_name(first));
     Damage { file, offset: 0, position: first, what: "the file is missing".into() }.into()
-}
-
-/// Follows the segments by their footers to the last one, and reads that whole.
-fn find_end(folder: &Path, head: &Head, disk: &dyn Disk, opened: &mut Opened) -> Result<Log, OpenError> {
-    let mut firsts = segments(folder).map_err(OpenError::io(folder))?;
-    let mut start = SegmentHeader { first: 1, chain: [0; 32] };
-    let mut newest_at = 0;
-    if let Some(unmet) = [1, head.segment].into_iter().find(|first| !firsts.contains(first)) {
-        return Err(missing(folder, unmet));
-    }
-    for index in 0..firsts.len() {
-        let first = firsts[index];
-        if first != start.first {
-            return Err(missing(folder, start.first));
-        }
-        let path = folder.join(segment_name(first));
-        let successor = firsts.get(index + 1).copied();
-        // A roll was the last thing that happened, or head is one commit behind it.
-        let near_end = head.segment == first && index + 2 == firsts.len();
-        if let Some(successor) = successor {
-            match closed_segment(&path, start) {
-                Ok(footer) => {
-                    if near_end {
-                        tail::read(&path, start, newest_at, Some(head), Ending::Closed)?;
-                    } else if head.segment == first {
-                        let what = "head lies before more than one later segment".into();
-                        return Err(
-                            Damage { file: folder.join(head::NAME), offset: 0, position: head.position, what }.into()
-                        );
-                    }
-                    (start, newest_at) =
-                        (SegmentHeader { first: first + footer.count, chain: footer.chain }, footer.newest_at);
-                    continue;
-                }
-                Err(error) if !near_end => return Err(OpenError::scan(&path)(error)),
-                Err(error) => {
-                    let tail = tail::read(&path, start, newest_at, Some(head), Ending::Rolling)?;
-                    if finish_roll(folder, &path, successor, &tail, disk, opened, error)? {
-                        (start, newest_at) = (SegmentHeader { first: tail.next, chain: tail.chain }, tail.newest_at);
-                        continue;
-                    }
-                    firsts.truncate(index + 1);
-                }
-            }
-        }
-        let head = Some(head).filter(|head| head.segment == first);
-        let tail = tail::read(&path, start, newest_at, head, Ending::Active)?;
-        opened.cut = opened.cut.take().or_else(|| tail.cut.clone());
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(OpenError::io(&path))?;
-        let active = Arc::new(Segment::new(first, file, tail.sparse.clone()));
-        firsts.truncate(index);
-        return Ok(Log { closed: firsts, active, tail });
-    }
-    Err(missing(folder, start.first))
-}
-
-/// The footer of a closed segment whose header says what the one before it says.
-fn closed_segment(path: &Path, expected: SegmentHeader) -> Result<Footer, ScanError> {
-    let file = File::open(path)?;
-    let mut header = Vec::new();
-    read_up_to(&file, &mut header, SEGMENT_HEADER_BYTES, 0)?;
-    let fault = |what| ScanError::Fault(crate::scan::Fault { offset: 0, position: expected.first, what });
-    if SegmentHeader::decode(&header).map_err(fault)? != expected {
-        return Err(fault("the segment doesn't continue the one before it"));
-    }
-    read_footer(&file, expected.first).map(|(_, footer)| footer)
-}
-
-/// A segment without a valid footer, with an empty successor, and head still in it: the roll was interrupted. With a whole
-/// successor the footer is written now (true); one that is torn itself was never begun, and is removed (false). Anything
-/// else is damage.
-fn finish_roll(
-    folder: &Path,
-    path: &Path,
-    successor: u64,
-    tail: &Tail,
-    disk: &dyn Disk,
-    opened: &mut Opened,
-    damage: ScanError,
-) -> Result<bool, OpenError> {
-    let next = folder.join(segment_name(successor));
-    let file = File::open(&next).map_err(OpenError::io(&next))?;
-    let mut header = Vec::new();
-    read_up_to(&file, &mut header, SEGMENT_HEADER_BYTES + 1, 0).map_err(OpenError::io(&next))?;
-    if header.len() > SEGMENT_HEADER_BYTES {
-        return Err(OpenError::scan(path)(damage));
-    }
-    opened.roll_finished = true;
-    match SegmentHeader::decode(&header) {
-        Ok(header) if header == (SegmentHeader { first: tail.next, chain: tail.chain }) => {
-            let footer = Footer {
-                first: tail.first,
-                count: tail.next - tail.first,
-                newest_at: tail.newest_at,
-                chain: tail.chain,
-                sparse: tail.sparse.clone(),
-            };
-            match write_footer(path, tail.offset, &footer, disk) {
-                Ok(()) => {}
-                // The new segment holds no event yet: without it, the old one is the newest again.
-                Err(error) if is_full(&error) => {
-                    cut_footer(path, tail.offset, disk).map_err(OpenError::io(path))?;
-                    fs::remove_file(&next).and_then(|()| sync_folder(folder)).map_err(OpenError::io(&next))?;
-                    return Ok(false);
-                }
-                Err(error) => return Err(OpenError::io(path)(error)),
-            }
-            Ok(true)
-        }
-        Ok(_) => Err(OpenError::scan(path)(damage)),
-        Err(what) => {
-            let bytes = header.len() as u64;
-            opened.cut = Some(Cut { file: next.clone(), offset: 0, bytes, position: successor, what: what.into() });
-            fs::remove_file(&next).and_then(|()| sync_folder(folder)).map_err(OpenError::io(&next))?;
-            Ok(false)
-        }
-    }
-}
-
-fn write_footer(path: &Path, offset: u64, footer: &Footer, disk: &dyn Disk) -> io::Result<()> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    file.set_len(offset)?;
-    disk.write_all_at(&file, &footer.encode(), offset)?;
-    disk.sync(&file)
-}
-
-fn cut_footer(path: &Path, offset: u64, disk: &dyn Disk) -> io::Result<()> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    file.set_len(offset)?;
-    disk.sync(&file)
 }
 
 /// Cuts off what isn't a whole commit, then writes the last commit again in place and syncs it with its folder: a sync that
