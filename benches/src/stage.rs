@@ -59,6 +59,9 @@ impl Stage {
         let entry = json!({ "joinToken": token.text("/joinToken"), "displayName": "A host" });
         let joined = self.server.nobody().does("joinSession", entry, "resumeSecret").await;
         let host = self.server.actor("host", &joined.text("/resumeSecret"));
+        // Whoever has no connection is taken for dropped after a while, and has then left.
+        let mut socket = host.socket().await;
+        tokio::spawn(async move { socket.receive_unbounded().await });
         Scene { session, host }
     }
 }
