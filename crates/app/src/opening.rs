@@ -287,6 +287,10 @@ impl App {
         id: TokenId,
     ) -> Result<Ticket, Error> {
         let now = self.sources.now();
+        // A grant's lobby holds whatever the setting says: a floor may have put it there. The setting adds to it.
+        let by_setting = self.session_state(organization, session)?;
+        let by_setting = by_setting.live().is_some_and(|live| live.settings.values.lobby);
+        let lobby = access.lobby || (by_setting && !access.role.moderates());
         let claims = JoinToken {
             id,
             organization,
@@ -295,7 +299,7 @@ impl App {
             user,
             invitation: invited.map(|invited| invited.invitation),
             role: access.role,
-            lobby: access.lobby,
+            lobby,
         };
         let token = self.tokens.sign(&claims, now).map_err(Error::fault)?;
         Ok(Ticket { token, expires: now.plus_seconds(JOIN_TOKEN_SECONDS_MAX), claims })

@@ -38,7 +38,7 @@ pub struct MarkSessionReady {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Knock {
     pub arrival: Arrival,
-    /// Whether the join grant sends this person through the lobby.
+    /// Whether the join token sends this person through the lobby: the grant did, or the session's setting.
     pub lobby: bool,
     pub now: Timestamp,
 }

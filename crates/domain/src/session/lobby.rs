@@ -145,11 +145,11 @@ pub(super) fn may_arrive(session: &SessionRecord, arrival: &Arrival) -> Result<(
     Ok(())
 }
 
-/// By what right someone needs no host's answer; none when they have to wait for one. `lobby` is what the grant says.
+/// By what right someone needs no host's answer; none when they have to wait for one. `lobby` is what the join token says.
 pub(super) fn admission_ground(session: &SessionRecord, person: PersonId, lobby: bool) -> Option<AdmissionGround> {
     if session.admitted.contains(&person) {
         Some(AdmissionGround::Earlier)
-    } else if session.denied.contains(&person) || (lobby && session.settings.values.lobby) {
+    } else if session.denied.contains(&person) || lobby {
         None
     } else {
         Some(AdmissionGround::NoLobby)
@@ -259,9 +259,10 @@ mod tests {
 
     #[test]
     fn who_needs_no_lobby_is_admitted_at_once() {
-        let mut scene = Scene::ready(&[V::Lobby(false)]);
+        let mut scene = Scene::ready(&[]);
         let admitted = ParticipantAdmitted { participant: ParticipantId(1), ground: AdmissionGround::NoLobby };
-        assert_eq!(scene.knocks(1, PATIENT)[1], admitted.into());
+        let knock = Knock { lobby: false, ..scene.knock(1, PATIENT) };
+        assert_eq!(scene.does(knock)[1], admitted.into());
     }
 
     #[test]
