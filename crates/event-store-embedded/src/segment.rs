@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A frame gets an entry in the sparse index when it begins this many bytes after the last that has one.
-pub const SPARSE_BYTES: u64 = 64 << 10;
+pub const SPARSE_BYTES: u64 = 16 << 10;
 const CHUNK_BYTES_MIN: usize = 4 << 10;
 const CHUNK_BYTES_MAX: usize = 512 << 10;
 /// A guess at an event's size, to read the right amount at once.
