@@ -21,7 +21,7 @@ use std::{
 
 use tempfile::TempDir;
 use witan_event_store::{AppendError, Direction, EventStore, ExpectedVersion, Position, Recorded, contract::append};
-use witan_event_store_embedded::{Journal, Options, verify};
+use witan_event_store_embedded::{Journal, OpenError, Options, verify};
 
 const WRITERS: u64 = 8;
 const FOLDER: &str = "WITAN_CRASH_FOLDER";
@@ -33,6 +33,19 @@ fn rounds(fast: u32, thorough: u32) -> u32 {
 /// Small segments, so that rolls are hit as well.
 fn options() -> Options {
     Options { segment_bytes_max: 64 << 10, scrub_bytes_per_second: 0, ..Options::default() }
+}
+
+/// A process that another test is just starting holds this one's files, locks included, until it becomes another program:
+/// so a lock is tried for a while.
+fn open(folder: &Path) -> Result<Journal, OpenError> {
+    let mut tries = 0;
+    loop {
+        match Journal::open(folder, options()) {
+            Err(OpenError::Locked { .. }) if tries < 200 => std::thread::sleep(Duration::from_millis(10)),
+            opened => return opened,
+        }
+        tries += 1;
+    }
 }
 
 /// xorshift64*: enough to choose moments, and a printed seed replays it.
@@ -62,7 +75,7 @@ impl Random {
 fn child() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let journal = Arc::new(Journal::open(PathBuf::from(folder), options()).unwrap());
+    let journal = Arc::new(open(Path::new(&folder)).unwrap());
     say("open\n");
     runtime.block_on(async {
         let writers = (0..WRITERS).map(|writer| tokio::spawn(write(journal.clone(), writer)));
@@ -153,7 +166,7 @@ fn listen(
 
 /// No acknowledged event lost, none doubled, no gap, no half append.
 fn check(folder: &Path, acknowledged: &Acknowledged, before: &mut Vec<Recorded>, context: &str) {
-    let journal = Journal::open(folder, options()).unwrap_or_else(|error| panic!("{context}: {error}"));
+    let journal = open(folder).unwrap_or_else(|error| panic!("{context}: {error}"));
     let events = journal.read_all(Position(0), Direction::Forward, usize::MAX).unwrap();
     assert_eq!(events[..before.len()], before[..], "{context}: the log changed");
     let mut versions = HashMap::new();
