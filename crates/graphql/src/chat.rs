@@ -1,12 +1,82 @@
-//! Chat: what one may say in a session, and take back.
+//! Chat: what is shown of it, what one may say in a session, and take back.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use witan_domain::{Aggregate, SessionId, chat::Chat as DomainChat};
+use witan_projections::chat::MessageRow;
 
 use crate::{
-    call::{Call, UserError, id},
-    scalars::Position,
-    session::IntoId,
+    call::{Call, PrivateText, UserError, id, shown, stored},
+    connection::{PageInput, connection, edges},
+    scalars::{DateTime, IntoId, Position},
 };
+
+/// A chat message.
+pub struct Message {
+    row: MessageRow,
+}
+
+connection!(
+    /// A page of chat messages.
+    MessageConnection,
+    MessageEdge,
+    Message
+);
+
+/// A page of a session's chat, for those who may read it. The read is recorded.
+pub async fn list_messages(
+    call: &Call<'_>,
+    session: SessionId,
+    page: &PageInput,
+) -> async_graphql::Result<MessageConnection> {
+    let (organization, _) = call.app().read_chat(&call.request, session).await.map_err(shown)?;
+    let page = page.page()?;
+    let listed = stored(call.models().list_messages(organization, session, &page))?;
+    let (edges, page_info) =
+        edges(listed, &page, |row| Some(Message { row }), |cursor, node| MessageEdge { cursor, node });
+    Ok(MessageConnection { edges, page_info })
+}
+
+/// A chat message.
+#[Object]
+impl Message {
+    /// The message's id.
+    async fn id(&self) -> ID {
+        self.row.message.into_id()
+    }
+
+    /// The participant who wrote it.
+    async fn author_id(&self) -> ID {
+        self.row.author.into_id()
+    }
+
+    /// What it says; null once it was removed.
+    async fn text(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<PrivateText>> {
+        if self.row.removed.is_some() {
+            return Ok(None);
+        }
+        Call::query(ctx)?.reveal(&DomainChat::stream(self.row.session), "text", &self.row.text).map(Some)
+    }
+
+    /// When it was sent.
+    async fn sent_at(&self) -> DateTime {
+        DateTime(self.row.sent_at)
+    }
+
+    /// When it was removed, if it was.
+    async fn removed_at(&self) -> Option<DateTime> {
+        self.row.removed.map(|removed| DateTime(removed.at))
+    }
+
+    /// The participant who removed it.
+    async fn removed_by_id(&self) -> Option<ID> {
+        self.row.removed.map(|removed| removed.by.into_id())
+    }
+
+    /// Where it stands in the log.
+    async fn position(&self) -> Position {
+        Position(self.row.position.0)
+    }
+}
 
 /// What a mutation of the chat answers.
 #[derive(SimpleObject)]

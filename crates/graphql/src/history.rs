@@ -15,8 +15,7 @@ use crate::{
     call::{Call, shown, stored},
     connection::{PageInput, connection, edges, versions},
     refusal,
-    scalars::{DateTime, Json, Position},
-    session::IntoId,
+    scalars::{DateTime, IntoId, Json, Position},
 };
 
 /// Who did something.

@@ -1,33 +1,45 @@
 //! GraphQL over HTTP and WebSocket: the transport, and the schema that it serves.
 
+mod api_key;
 pub mod authenticate;
 mod call;
 mod callers;
 mod chat;
 mod connection;
 pub mod documents;
+mod entry;
 mod expansion;
 mod greeting;
 mod history;
 pub mod http;
+mod invitation;
 mod lexer;
 pub mod limits;
 mod media_type;
 mod messages;
+mod moderation;
+mod mutation;
 mod nulls;
 mod organization;
 mod pages;
 mod params;
+mod participant;
+mod person;
+mod policies;
 pub mod reference;
 pub mod response;
+mod role;
 mod room;
+mod room_people;
 mod scalars;
 pub mod scan;
 mod schema;
 mod session;
 mod settings;
 mod subscription;
+mod unit;
 mod user;
+mod viewer;
 pub mod websocket;
 
 #[cfg(test)]

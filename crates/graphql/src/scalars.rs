@@ -1,6 +1,6 @@
 //! Scalars: what a plain string or number in an answer means.
 
-use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use async_graphql::{ID, InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use jiff::fmt::temporal::DateTimePrinter;
 use witan_domain::Timestamp;
 
@@ -72,6 +72,17 @@ impl ScalarType for Json {
 
     fn to_value(&self) -> Value {
         Value::from_json(self.0.clone()).unwrap_or(Value::Null)
+    }
+}
+
+/// An id of the domain as one of the schema.
+pub trait IntoId {
+    fn into_id(self) -> ID;
+}
+
+impl<I: std::fmt::Display> IntoId for I {
+    fn into_id(self) -> ID {
+        ID(self.to_string())
     }
 }
 

@@ -4,14 +4,23 @@ use async_graphql::{Context, ID, Interface, MergedObject, Object, Schema as Grap
 use witan_domain::{OrganizationId, RoomId, SessionId, UnitId, UserId};
 
 use crate::{
+    api_key::{ApiKeyMutation, ApiKeyQuery},
     call::{Call, Services},
     chat::MessageMutation,
+    entry::EntryMutation,
     history::HistoryQuery,
-    organization::{Organization, OrganizationMutation, OrganizationQuery, Unit},
+    invitation::{InvitationMutation, InvitationQuery},
+    moderation::ModerationMutation,
+    organization::{Organization, OrganizationMutation, OrganizationQuery},
+    person::PersonMutation,
+    role::RoleMutation,
     room::{Room, RoomMutation, RoomQuery},
-    session::{Session, SessionMutation, SessionQuery},
+    room_people::RoomPeopleMutation,
+    session::{Session, SessionQuery},
     subscription::SubscriptionRoot,
+    unit::{Unit, UnitMutation, UnitQuery},
     user::{User, UserMutation, UserQuery},
+    viewer::ViewerQuery,
 };
 
 /// Whatever has an id of its own.
@@ -82,11 +91,35 @@ async fn find(call: &Call<'_>, id: &ID) -> async_graphql::Result<Option<Node>> {
 
 /// The root of queries.
 #[derive(MergedObject, Default)]
-pub struct QueryRoot(NodeQuery, UserQuery, OrganizationQuery, RoomQuery, SessionQuery, HistoryQuery);
+pub struct QueryRoot(
+    NodeQuery,
+    ViewerQuery,
+    OrganizationQuery,
+    UnitQuery,
+    UserQuery,
+    ApiKeyQuery,
+    RoomQuery,
+    InvitationQuery,
+    SessionQuery,
+    HistoryQuery,
+);
 
 /// The root of mutations.
 #[derive(MergedObject, Default)]
-pub struct MutationRoot(OrganizationMutation, UserMutation, RoomMutation, SessionMutation, MessageMutation);
+pub struct MutationRoot(
+    OrganizationMutation,
+    UnitMutation,
+    UserMutation,
+    RoleMutation,
+    ApiKeyMutation,
+    PersonMutation,
+    RoomMutation,
+    RoomPeopleMutation,
+    InvitationMutation,
+    EntryMutation,
+    ModerationMutation,
+    MessageMutation,
+);
 
 /// The schema that witan serves.
 pub type Schema = GraphqlSchema<QueryRoot, MutationRoot, SubscriptionRoot>;
