@@ -183,10 +183,11 @@ impl Committer {
             self.company = if wait < COMPANY_WAIT_MIN { (0, wait) } else { (group.len(), wait.min(COMPANY_WAIT_MAX)) };
             self.observer.committed(group.len() as u64, events, self.frame.len() as u64, took);
         }
+        let answered = monotonic();
         for (request, outcome) in group.drain(..).zip(outcomes) {
             if outcome.is_ok() {
                 let bytes = request.records.len() as u64;
-                self.observer.appended(u64::from(request.count), bytes, request.asked.elapsed());
+                self.observer.appended(u64::from(request.count), bytes, answered - request.asked);
             }
             // A caller that went away doesn't hear it; it is committed all the same.
             let _ = request.answer.send(outcome);
@@ -207,7 +208,7 @@ impl Committer {
         self.frame.resize(FRAME_HEADER_BYTES, 0);
         let mut outcomes = Vec::with_capacity(group.len());
         let mut runs = Vec::with_capacity(group.len());
-        let mut versions: HashMap<&str, u64> = HashMap::new();
+        let mut versions: HashMap<&str, u64> = HashMap::with_capacity(group.len());
         let (mut position, mut newest_at) = (self.end.position, self.end.newest_at);
         for (index, request) in group.iter().enumerate() {
             let version = match self.decide(request, versions.get(request.append.stream.as_str())) {

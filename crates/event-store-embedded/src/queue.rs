@@ -1,7 +1,6 @@
 //! What waits to be committed: callers put it in, the committer takes a commit's worth out.
 
 use std::{
-    collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -37,7 +36,7 @@ pub struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    requests: VecDeque<Request>,
+    requests: Vec<Request>,
     bytes: usize,
     /// The committer is woken when so many wait.
     wanted: usize,
@@ -68,7 +67,7 @@ impl Queue {
                 return Err(AppendError::Stopped("it was closed".into()));
             }
             waiting.bytes += records.len();
-            waiting.requests.push_back(Request { append, records, count, asked, answer });
+            waiting.requests.push(Request { append, records, count, asked, answer });
             // A wake is a system call: the committer asks for one where it needs it.
             if waiting.requests.len() == waiting.wanted {
                 self.arrived.notify_one();
@@ -99,21 +98,27 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves what waits to `group`, up to a commit's worth; waits for the first at most `patience`, and then at most
+    /// Moves what waits to `group`, which is empty, up to a commit's worth; waits for the first at most `patience`, and then at most
     /// `company.1` for `company.0` of them. Says whether more may come.
     pub fn take(&self, group: &mut Vec<Request>, patience: Option<Duration>, company: (usize, Duration)) -> bool {
         let mut waiting = self.wait(self.waiting(), 1, patience);
         if !waiting.requests.is_empty() && waiting.requests.len() < company.0 {
             waiting = self.wait(waiting, company.0, Some(company.1));
         }
-        let mut bytes = 0;
-        while bytes < GROUP_BYTES_MAX
-            && let Some(request) = waiting.requests.pop_front()
-        {
-            bytes += request.records.len();
-            group.push(request);
+        if waiting.bytes <= GROUP_BYTES_MAX {
+            waiting.bytes = 0;
+            std::mem::swap(&mut waiting.requests, group);
+        } else {
+            let mut bytes = 0;
+            let before = |request: &&Request| {
+                let takes = bytes < GROUP_BYTES_MAX;
+                bytes += request.records.len();
+                takes
+            };
+            let count = waiting.requests.iter().take_while(before).count();
+            group.extend(waiting.requests.drain(..count));
+            waiting.bytes -= group.iter().map(|request| request.records.len()).sum::<usize>();
         }
-        waiting.bytes -= bytes;
         let more = !(waiting.closed && group.is_empty());
         drop(waiting);
         self.room.notify_waiters();
@@ -143,13 +148,13 @@ impl Queue {
 
 /// The callers do this part, so that it runs in parallel.
 fn records_of(append: &Append) -> (Vec<u8>, u32) {
-    let mut records = Vec::new();
+    let length = |event| Envelope::unstamped_len(&append.stream, event);
+    let total = append.events.iter().map(|event| RECORD_HEADER_BYTES + length(event)).sum();
+    let mut records = Vec::with_capacity(total);
     for event in &append.events {
-        let envelope = Envelope::unstamped(&append.stream, append.organization, event);
-        records.reserve(RECORD_HEADER_BYTES + envelope.len());
-        records.extend_from_slice(&(envelope.len() as u32).to_le_bytes());
+        records.extend_from_slice(&(length(event) as u32).to_le_bytes());
         records.extend_from_slice(&[0; RECORD_HEADER_BYTES - 4]);
-        records.extend_from_slice(&envelope);
+        Envelope::write_unstamped(&mut records, &append.stream, append.organization, event);
     }
     (records, append.events.len() as u32)
 }

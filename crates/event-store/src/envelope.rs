@@ -91,9 +91,18 @@ impl std::fmt::Debug for Envelope {
 impl Envelope {
     /// The bytes of a new event, with version and recorded time still 0: [`stamp`] sets them.
     pub fn unstamped(stream: &str, organization: Option<OrganizationId>, event: &NewEvent) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(
-            HEADER_BYTES + stream.len() + event.kind.len() + event.metadata.len() + event.data.len(),
-        );
+        let mut bytes = Vec::with_capacity(Self::unstamped_len(stream, event));
+        Self::write_unstamped(&mut bytes, stream, organization, event);
+        bytes
+    }
+
+    /// How many bytes [`Self::unstamped`] makes.
+    pub fn unstamped_len(stream: &str, event: &NewEvent) -> usize {
+        HEADER_BYTES + stream.len() + event.kind.len() + event.metadata.len() + event.data.len()
+    }
+
+    /// Appends what [`Self::unstamped`] makes.
+    pub fn write_unstamped(bytes: &mut Vec<u8>, stream: &str, organization: Option<OrganizationId>, event: &NewEvent) {
         bytes.extend_from_slice(&[1, 0]);
         bytes.extend_from_slice(&event.schema.to_le_bytes());
         bytes.extend_from_slice(&[0; 16]);
@@ -107,7 +116,6 @@ impl Envelope {
         bytes.extend_from_slice(event.kind.as_bytes());
         bytes.extend_from_slice(&event.metadata);
         bytes.extend_from_slice(&event.data);
-        bytes
     }
 
     /// Checks the frame: lengths that add up, UTF-8 names. Metadata and payload are checked when they are decoded.
