@@ -25,6 +25,10 @@ pub const DAMAGED_MARK: &str = "index-damaged";
 const CACHE_BYTES: usize = 32 << 20;
 const OPEN_FILES_MAX: i32 = 128;
 const META: &[u8] = b"m";
+/// A stored run: position 8, offset 8, count 4.
+const RUN_BYTES: usize = 20;
+/// Runs of one entry: far fewer keys than events, and none too large.
+const ENTRY_RUNS_MAX: usize = 256;
 
 /// Consecutive events of one stream in one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,12 +284,15 @@ fn run_key(stream: &str, version: u64) -> Vec<u8> {
 fn store(db: &DB, generation: &Generation) -> Result<(), IndexError> {
     let mut batch = WriteBatch::default();
     for (stream, runs) in &generation.streams {
-        for run in runs {
-            let mut value = [0; 20];
-            value[..8].copy_from_slice(&run.position.to_le_bytes());
-            value[8..16].copy_from_slice(&run.offset.to_le_bytes());
-            value[16..].copy_from_slice(&run.count.to_le_bytes());
-            batch.put(run_key(stream, run.version), value);
+        // One stream's runs in one segment follow each other, so each begins where the one before it ends.
+        for entry in runs.chunks(ENTRY_RUNS_MAX) {
+            let mut value = Vec::with_capacity(entry.len() * RUN_BYTES);
+            for run in entry {
+                value.extend_from_slice(&run.position.to_le_bytes());
+                value.extend_from_slice(&run.offset.to_le_bytes());
+                value.extend_from_slice(&run.count.to_le_bytes());
+            }
+            batch.put(run_key(stream, entry[0].version), value);
         }
         if let Some(last) = runs.last() {
             batch.put(last_key(stream), last.last_version().to_le_bytes());
@@ -302,20 +309,14 @@ fn store(db: &DB, generation: &Generation) -> Result<(), IndexError> {
 fn stored_runs(db: &DB, stream: &str, first: u64, last: u64) -> Result<Vec<Run>, IndexError> {
     let prefix = run_key(stream, 0);
     let prefix = &prefix[..prefix.len() - 8];
-    let parse = |key: &[u8], value: &[u8]| {
-        let version = u64::from_be_bytes(array(key, prefix.len()));
-        Run {
-            version,
-            position: u64_at(value, 0),
-            offset: u64_at(value, 8),
-            count: u32::from_le_bytes(array(value, 16)),
-        }
+    let ours = |key: &[u8], value: &[u8]| {
+        key.len() == prefix.len() + 8 && key.starts_with(prefix) && value.len().is_multiple_of(RUN_BYTES)
     };
-    let ours = |key: &[u8], value: &[u8]| key.len() == prefix.len() + 8 && key.starts_with(prefix) && value.len() == 20;
-    // The run that holds `first` may begin before it.
+    let version_of = |key: &[u8]| u64::from_be_bytes(array(key, prefix.len()));
+    // The entry that holds `first` may begin before it.
     let before = db.iterator(IteratorMode::From(&run_key(stream, first), Direction::Reverse)).next().transpose()?;
     let start = match before {
-        Some((key, value)) if ours(&key, &value) => parse(&key, &value).version,
+        Some((key, value)) if ours(&key, &value) => version_of(&key),
         _ => first,
     };
     let mut runs = Vec::new();
@@ -325,15 +326,20 @@ fn stored_runs(db: &DB, stream: &str, first: u64, last: u64) -> Result<Vec<Run>,
         if !ours(&key, &value) {
             break;
         }
-        let run = parse(&key, &value);
-        if run.version > last {
+        let mut version = version_of(&key);
+        if version > last {
             break;
         }
-        if run.count == 0 {
-            return Err(IndexError::Damaged("a run of no events".into()));
-        }
-        if run.last_version() >= first {
-            runs.push(run);
+        for entry in value.chunks_exact(RUN_BYTES) {
+            let count = u32::from_le_bytes(array(entry, 16));
+            let run = Run { version, position: u64_at(entry, 0), offset: u64_at(entry, 8), count };
+            if count == 0 {
+                return Err(IndexError::Damaged("a run of no events".into()));
+            }
+            if run.version <= last && run.last_version() >= first {
+                runs.push(run);
+            }
+            version = run.last_version().saturating_add(1);
         }
     }
     Ok(runs)
