@@ -25,10 +25,10 @@ pub const DAMAGED_MARK: &str = "index-damaged";
 const CACHE_BYTES: usize = 32 << 20;
 const OPEN_FILES_MAX: i32 = 128;
 const META: &[u8] = b"m";
-/// A stored run: position 8, offset 8, count 4.
+/// A stored run: position 8, offset 8, count 4. Its version is its entry's, or follows from the run before it.
 const RUN_BYTES: usize = 20;
 /// Runs of one entry: far fewer keys than events, and none too large.
-const ENTRY_RUNS_MAX: usize = 256;
+pub const ENTRY_RUNS_MAX: usize = 256;
 
 /// Consecutive events of one stream in one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,8 +284,9 @@ fn run_key(stream: &str, version: u64) -> Vec<u8> {
 fn store(db: &DB, generation: &Generation) -> Result<(), IndexError> {
     let mut batch = WriteBatch::default();
     for (stream, runs) in &generation.streams {
-        // One stream's runs in one segment follow each other, so each begins where the one before it ends.
-        for entry in runs.chunks(ENTRY_RUNS_MAX) {
+        // Of an entry only the first version is stored, so its runs must follow each other. They do, in a log of ours.
+        let unbroken = runs.chunk_by(|run, next| next.version == run.last_version().saturating_add(1));
+        for entry in unbroken.flat_map(|runs| runs.chunks(ENTRY_RUNS_MAX)) {
             let mut value = Vec::with_capacity(entry.len() * RUN_BYTES);
             for run in entry {
                 value.extend_from_slice(&run.position.to_le_bytes());

@@ -119,7 +119,10 @@ impl Reader {
         let mut found = Vec::new();
         let mut next = first;
         for run in runs {
-            if run.version > next || run.last_version() < next {
+            if run.last_version() < next {
+                continue;
+            }
+            if run.version > next {
                 break;
             }
             let end = run.position + u64::from(run.count) - 1;

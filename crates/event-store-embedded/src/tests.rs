@@ -118,6 +118,44 @@ async fn what_was_recorded_is_there_when_opened_again() {
     }
 }
 
+/// More runs of a stream in one segment than an entry of the stored index holds, and more than one segment.
+#[tokio::test]
+async fn a_long_stream_is_read_from_any_version() {
+    let folder = folder();
+    let options = Options { index: IndexPlace::Disk, segment_bytes_max: 256 << 10, ..small() };
+    let journal = Journal::open(&folder, options.clone()).unwrap();
+    let mut truth = Vec::new();
+    for number in 0..1_600 {
+        record(&journal, 4 * number, 1 + number % 3).await.unwrap();
+        record(&journal, 4 * number + 1, 1).await.unwrap();
+    }
+    let mut next = Position(0);
+    loop {
+        let page = journal.read_all(next, Direction::Forward, 1_000).unwrap();
+        let Some(newest) = page.last() else { break };
+        next = Position(newest.position.0 + 1);
+        truth.extend(page.into_iter().filter(|event| event.envelope.stream() == "room-0"));
+    }
+    let appends_of_a_segment = 1_600 / segments(folder.path()).unwrap().len();
+    assert!(appends_of_a_segment > crate::index::ENTRY_RUNS_MAX && appends_of_a_segment < 800);
+    let check = |journal: &Journal| {
+        for from in (0..truth.len()).step_by(13).chain([truth.len() - 1]) {
+            for max in [1, 2, 300, 5_000] {
+                let forward = journal.read_stream("room-0", from as u64, Direction::Forward, max).unwrap();
+                assert_eq!(forward, truth[from..truth.len().min(from + max)], "{max} from {from} on");
+                let mut backward = journal.read_stream("room-0", from as u64, Direction::Backward, max).unwrap();
+                backward.reverse();
+                assert_eq!(backward, truth[(from + 1).saturating_sub(max)..=from], "{max} from {from} back");
+            }
+        }
+    };
+    check(&journal);
+    drop(journal);
+    let journal = Journal::open(&folder, options).unwrap();
+    assert!(journal.opened().index_rebuilt.is_none());
+    check(&journal);
+}
+
 #[tokio::test]
 async fn recorded_time_stays_monotonic_across_a_restart() {
     let folder = folder();
