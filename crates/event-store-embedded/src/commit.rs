@@ -353,7 +353,8 @@ impl Committer {
             return Err(Failure::Full);
         }
         self.disk.sync(&old.file).map_err(Failure::unknown("a sync failed"))?;
-        let digest = self.newest_digest()?;
+        let digest = self.end.segment.digest(self.end.position);
+        let digest = digest.map_err(|_| Failure::Unknown("the newest event can't be read back".into()))?;
         let active = Arc::new(Segment::new(first, new, Vec::new()));
         self.reader.index.roll(self.end.position, digest);
         {
@@ -384,15 +385,6 @@ impl Committer {
         removed
             .and_then(|()| sync_folder(&self.reader.folder))
             .map_err(Failure::unknown("a segment that was not begun can't be removed"))
-    }
-
-    fn newest_digest(&self) -> Result<[u8; 32], Failure> {
-        let mut newest = Vec::new();
-        let read = self.end.segment.read(self.end.position, self.end.position, &mut newest);
-        match (read, newest.first()) {
-            (Ok(()), Some(event)) => Ok(event.envelope.digest()),
-            _ => Err(Failure::Unknown("the newest event can't be read back".into())),
-        }
     }
 }
 

@@ -14,6 +14,7 @@ mod head;
 mod index;
 mod lock;
 mod manifest;
+mod page;
 mod queue;
 mod read;
 mod recover;

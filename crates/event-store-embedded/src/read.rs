@@ -8,18 +8,21 @@ use std::{
 
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
-use witan_event_store::{Direction, Position, ReadError, Recorded};
+use witan_event_store::{Direction, PAGE_BYTES_MAX, Position, ReadError, Recorded};
 
 use crate::{
     damage::{Damage, Damages},
     format::segment_name,
     index::{Index, IndexError},
+    page::Page,
     scan::ScanError,
     segment::Segment,
 };
 
 /// Closed segments that are kept open, with their sparse index.
 const OPEN_SEGMENTS_MAX: usize = 64;
+/// Reading backward takes so many events at a time.
+const WINDOW_EVENTS: u64 = 1_024;
 
 /// Which segments there are.
 pub struct Layout {
@@ -48,7 +51,7 @@ impl Reader {
         Self { folder, layout: RwLock::new(layout), index, durable, damages, open: Cache::new(OPEN_SEGMENTS_MAX) }
     }
 
-    /// At most `max` durable events from `from` on.
+    /// At most `max` durable events from `from` on, and no more bytes than a page has.
     pub fn read_all(&self, from: Position, direction: Direction, max: usize) -> Result<Vec<Recorded>, ReadError> {
         let newest = self.durable.borrow().0;
         let max = u64::try_from(max).unwrap_or(u64::MAX);
@@ -62,9 +65,32 @@ impl Reader {
         if max == 0 || first > last || last == 0 {
             return Ok(Vec::new());
         }
-        let mut found = self.range(first, last)?;
-        if direction == Direction::Backward {
-            found.reverse();
+        match direction {
+            Direction::Forward => {
+                let mut page = Page::new(direction, PAGE_BYTES_MAX);
+                self.range(first, last, &mut page)?;
+                Ok(page.events.into())
+            }
+            Direction::Backward => self.backward(first, last),
+        }
+    }
+
+    /// The log can only be read forward: so from window to window.
+    fn backward(&self, first: u64, mut last: u64) -> Result<Vec<Recorded>, ReadError> {
+        let (mut found, mut bytes_left) = (Vec::new(), PAGE_BYTES_MAX);
+        while first <= last {
+            let start = first.max((last + 1).saturating_sub(WINDOW_EVENTS));
+            let mut page = Page::new(Direction::Backward, bytes_left);
+            self.range(start, last, &mut page)?;
+            if page.bytes > bytes_left && !found.is_empty() {
+                break;
+            }
+            bytes_left = bytes_left.saturating_sub(page.bytes);
+            found.extend(page.events.into_iter().rev());
+            if page.full {
+                break;
+            }
+            last = start - 1;
         }
         Ok(found)
     }
@@ -100,18 +126,21 @@ impl Reader {
         self.index.version(stream).map_err(|error| self.index_failed(&error, 0))
     }
 
-    /// The events `first..=last`, all of them durable.
-    fn range(&self, first: u64, last: u64) -> Result<Vec<Recorded>, ReadError> {
+    /// The events `first..=last`, all of them durable, as far as the page takes them.
+    fn range(&self, first: u64, last: u64, page: &mut Page) -> Result<(), ReadError> {
         self.refuse_damaged(first, last)?;
-        let mut found = Vec::with_capacity(((last - first + 1) as usize).min(1 << 16));
-        let mut next = first;
-        while next <= last {
+        let (mut next, mut goes_on) = (first, true);
+        while next <= last && goes_on {
             let (segment, end) = self.segment_of(next)?;
             let to = last.min(end);
-            segment.read(next, to, &mut found).map_err(|error| self.fault(&segment, error))?;
+            let read = segment.read(next, to, |event| {
+                goes_on = page.take(event);
+                goes_on
+            });
+            read.map_err(|error| self.fault(&segment, error))?;
             next = to + 1;
         }
-        Ok(found)
+        Ok(())
     }
 
     fn stream_range(&self, stream: &str, first: u64, last: u64) -> Result<Vec<Recorded>, ReadError> {

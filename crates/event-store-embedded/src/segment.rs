@@ -62,8 +62,9 @@ impl Segment {
         self.sparse.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Appends the events `first..=last` to `found`; all of them must be in this segment and durable.
-    pub fn read(&self, first: u64, last: u64, found: &mut Vec<Recorded>) -> Result<(), ScanError> {
+    /// Hands out the events `first..=last` until `take` says that it is enough; all of them must be in this segment and
+    /// durable.
+    pub fn read(&self, first: u64, last: u64, take: impl FnMut(Recorded) -> bool) -> Result<(), ScanError> {
         let place = {
             let sparse = self.sparse.read().unwrap_or_else(PoisonError::into_inner);
             let after = sparse.partition_point(|(position, _)| *position <= first);
@@ -72,15 +73,35 @@ impl Segment {
                 None => Place { offset: SEGMENT_HEADER_BYTES as u64, position: self.first, left: 0 },
             }
         };
-        self.read_from(place, first, last, found)
+        self.read_from(place, first, last, take)
     }
 
-    /// The same for `count` events of one frame that begin at a known offset.
+    /// The digest of one event.
+    pub fn digest(&self, position: u64) -> Result<[u8; 32], ScanError> {
+        let mut digest = [0; 32];
+        self.read(position, position, |event| {
+            digest = event.envelope.digest();
+            true
+        })?;
+        Ok(digest)
+    }
+
+    /// Appends `count` events of one frame that begin at a known offset to `found`.
     pub fn read_run(&self, position: u64, offset: u64, count: u32, found: &mut Vec<Recorded>) -> Result<(), ScanError> {
-        self.read_from(Place { offset, position, left: count }, position, position + u64::from(count) - 1, found)
+        let place = Place { offset, position, left: count };
+        self.read_from(place, position, position + u64::from(count) - 1, |event| {
+            found.push(event);
+            true
+        })
     }
 
-    fn read_from(&self, mut place: Place, first: u64, last: u64, found: &mut Vec<Recorded>) -> Result<(), ScanError> {
+    fn read_from(
+        &self,
+        mut place: Place,
+        first: u64,
+        last: u64,
+        mut take: impl FnMut(Recorded) -> bool,
+    ) -> Result<(), ScanError> {
         let guess = |from: u64| {
             let events = usize::try_from((last + 1).saturating_sub(from)).unwrap_or(usize::MAX);
             events.saturating_mul(EVENT_BYTES_GUESS).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
@@ -90,10 +111,7 @@ impl Segment {
             let mut chunk = Vec::new();
             read_up_to(&self.file, &mut chunk, size, place.offset)?;
             let ends = chunk.len() < size;
-            let needed = place.take(&Bytes::from(chunk), first, last, found)?;
-            if place.position > last {
-                return Ok(());
-            }
+            let Some(needed) = place.walk(&Bytes::from(chunk), first, last, &mut take)? else { return Ok(()) };
             if ends {
                 return Err(place.fault("the file ends before the event"));
             }
@@ -107,32 +125,40 @@ impl Place {
         ScanError::Fault(Fault { offset: self.offset, position: self.position, what })
     }
 
-    /// Takes what `chunk`, which begins at `offset`, holds of the events `first..=last`. Says how many bytes the next step
-    /// needs.
-    fn take(&mut self, chunk: &Bytes, first: u64, last: u64, found: &mut Vec<Recorded>) -> Result<usize, ScanError> {
+    /// Hands out what `chunk`, which begins at `offset`, holds of the events `first..=last`. Says how many bytes the next
+    /// step needs; `None` when there is none.
+    fn walk(
+        &mut self,
+        chunk: &Bytes,
+        first: u64,
+        last: u64,
+        take: &mut impl FnMut(Recorded) -> bool,
+    ) -> Result<Option<usize>, ScanError> {
         let start = self.offset;
         while self.position <= last {
             let at = (self.offset - start) as usize;
             let rest = chunk.get(at..).unwrap_or_default();
             if self.left == 0 {
                 if rest.len() < FRAME_HEADER_BYTES {
-                    return Ok(FRAME_HEADER_BYTES);
+                    return Ok(Some(FRAME_HEADER_BYTES));
                 }
                 self.enter_frame(rest, first)?;
                 continue;
             }
-            let Some(length) = record_bytes(rest) else { return Ok(RECORD_HEADER_BYTES) };
+            let Some(length) = record_bytes(rest) else { return Ok(Some(RECORD_HEADER_BYTES)) };
             if length > FRAME_BYTES_MAX {
                 return Err(self.fault("a record longer than any commit writes"));
             }
             if self.position >= first {
                 if rest.len() < length {
-                    return Ok(length);
+                    return Ok(Some(length));
                 }
                 check_record(&rest[..length], self.position).map_err(|what| self.fault(what))?;
                 let envelope = Envelope::try_new(chunk.slice(at + RECORD_HEADER_BYTES..at + length));
                 let envelope = envelope.map_err(|_| self.fault("a record that holds no envelope"))?;
-                found.push(Recorded { position: Position(self.position), envelope });
+                if !take(Recorded { position: Position(self.position), envelope }) {
+                    return Ok(None);
+                }
             }
             self.offset += length as u64;
             self.position += 1;
@@ -141,7 +167,7 @@ impl Place {
                 self.offset += CHAIN_BYTES as u64;
             }
         }
-        Ok(0)
+        Ok(None)
     }
 
     /// Steps over a frame's header, or over the whole frame where it ends before `first`.

@@ -20,7 +20,10 @@ use std::{
 };
 
 use tempfile::TempDir;
-use witan_event_store::{AppendError, Direction, EventStore, ExpectedVersion, Position, Recorded, contract::append};
+use witan_event_store::{
+    AppendError, Direction, EventStore, ExpectedVersion, Position, Recorded,
+    contract::{all, append},
+};
 use witan_event_store_embedded::{Journal, OpenError, Options, verify};
 
 const WRITERS: u64 = 8;
@@ -85,7 +88,7 @@ fn child() {
     });
     say("stopped\n");
     // With syncs that fail, reads go on.
-    journal.read_all(Position(0), Direction::Forward, usize::MAX).unwrap();
+    all(&*journal);
 }
 
 fn say(line: &str) {
@@ -167,7 +170,7 @@ fn listen(
 /// No acknowledged event lost, none doubled, no gap, no half append.
 fn check(folder: &Path, acknowledged: &Acknowledged, before: &mut Vec<Recorded>, context: &str) {
     let journal = open(folder).unwrap_or_else(|error| panic!("{context}: {error}"));
-    let events = journal.read_all(Position(0), Direction::Forward, usize::MAX).unwrap();
+    let events = all(&journal);
     assert_eq!(events[..before.len()], before[..], "{context}: the log changed");
     let mut versions = HashMap::new();
     for (position, event) in (1..).zip(&events) {

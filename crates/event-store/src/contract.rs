@@ -7,7 +7,8 @@ use bytes::Bytes;
 use witan_domain::{EventId, OrganizationId, Timestamp};
 
 use crate::{
-    Append, AppendError, Appended, Direction, EventStore, ExpectedVersion, Follower, NewEvent, Position, Recorded,
+    Append, AppendError, Appended, Direction, EventStore, ExpectedVersion, Follower, NewEvent, PAGE_BYTES_MAX,
+    Position, Recorded,
     envelope::{APPEND_EVENTS_MAX, EVENT_BYTES_MAX, STREAM_BYTES_MAX, TYPE_BYTES_MAX},
 };
 
@@ -19,6 +20,7 @@ pub async fn contract(open: impl AsyncFn() -> Arc<dyn EventStore>) {
     what_was_appended_is_read(open().await).await;
     streams_are_read_both_ways(open().await).await;
     everything_is_read_both_ways(open().await).await;
+    pages_are_bounded_in_bytes(open().await).await;
     recorded_time_never_runs_backwards(open().await).await;
     invalid_appends_are_refused(open().await).await;
     one_writer_wins(open().await).await;
@@ -65,8 +67,16 @@ async fn conflict(store: &Arc<dyn EventStore>, append: Append) -> Option<u64> {
     }
 }
 
-fn all(store: &Arc<dyn EventStore>) -> Vec<Recorded> {
-    store.read_all(Position(0), Direction::Forward, usize::MAX).expect("everything can be read")
+/// Everything that is recorded, page by page.
+pub fn all(store: &dyn EventStore) -> Vec<Recorded> {
+    let mut events = Vec::new();
+    let mut from = Position(0);
+    loop {
+        let page = store.read_all(from, Direction::Forward, usize::MAX).expect("everything can be read");
+        let Some(newest) = page.last() else { return events };
+        from = Position(newest.position.0 + 1);
+        events.extend(page);
+    }
 }
 
 fn data(events: &[Recorded]) -> Vec<u64> {
@@ -105,17 +115,17 @@ async fn expected_versions(store: Arc<dyn EventStore>) {
     assert_eq!(store.stream_version("a-1").expect("reads"), Some(3));
     assert_eq!(store.stream_version("a-11").expect("reads"), Some(0));
     assert_eq!(data(&store.read_stream("a-1", 0, Direction::Forward, 10).expect("reads")), [0, 1, 2, 3]);
-    assert_eq!(data(&all(&store)), [0, 1, 2, 3, 4, 5, 6], "a conflict records nothing");
+    assert_eq!(data(&all(&*store)), [0, 1, 2, 3, 4, 5, 6], "a conflict records nothing");
 }
 
 async fn all_or_nothing(store: Arc<dyn EventStore>) {
     let mut spoiled = append("a-1", ExpectedVersion::Any, 0..10);
     spoiled.events[9].kind = String::new();
     assert!(matches!(store.append(spoiled).await, Err(AppendError::Invalid(_))));
-    assert!(all(&store).is_empty());
+    assert!(all(&*store).is_empty());
     assert_eq!(store.stream_version("a-1").expect("reads"), None);
     let whole = appended(&store, append("a-1", ExpectedVersion::NoStream, 0..APPEND_EVENTS_MAX as u64)).await;
-    let stored = all(&store);
+    let stored = all(&*store);
     assert_eq!(stored.len(), APPEND_EVENTS_MAX);
     assert_eq!((stored[0].position, stored[APPEND_EVENTS_MAX - 1].position), (whole.first, whole.last));
     assert_eq!(whole.version, APPEND_EVENTS_MAX as u64 - 1);
@@ -131,7 +141,7 @@ async fn what_was_appended_is_read(store: Arc<dyn EventStore>) {
     let mut deployment = append("api-key-key_1", ExpectedVersion::Any, [3]);
     deployment.organization = None;
     appended(&store, deployment).await;
-    let stored = all(&store);
+    let stored = all(&*store);
     assert_eq!(stored.len(), 3);
     for (version, (stored, given_event)) in stored.iter().zip(&given.events).enumerate() {
         let envelope = &stored.envelope;
@@ -177,7 +187,7 @@ async fn everything_is_read_both_ways(store: Arc<dyn EventStore>) {
     for number in 0..25 {
         appended(&store, append(&format!("a-{}", number % 7), ExpectedVersion::Any, [number, number])).await;
     }
-    let whole = all(&store);
+    let whole = all(&*store);
     assert_eq!(whole.len(), 50);
     assert!(whole.is_sorted_by(|a, b| a.position < b.position), "positions increase");
     assert!(whole[0].position > Position(0), "0 stands for before everything");
@@ -207,6 +217,54 @@ async fn everything_is_read_both_ways(store: Arc<dyn EventStore>) {
     assert_eq!(paged, whole, "page by page is the same as at once");
 }
 
+async fn pages_are_bounded_in_bytes(store: Arc<dyn EventStore>) {
+    for _ in 0..20 {
+        let mut many = append("b-1", ExpectedVersion::Any, 0..100);
+        many.events.iter_mut().for_each(|event| event.data = Bytes::from(vec![b' '; 3_000]));
+        appended(&store, many).await;
+    }
+    // Large and small ones in turn, so that small ones would still fit where a large one doesn't.
+    for number in 0..14_usize {
+        let mut given = append("a-1", ExpectedVersion::Any, [0, 1, 2]);
+        given.events[1].metadata = Bytes::new();
+        given.events[1].data = Bytes::from(vec![b' '; EVENT_BYTES_MAX >> (number % 4)]);
+        appended(&store, given).await;
+    }
+    let whole = all(&*store);
+    assert_eq!(whole.len(), 2_042);
+    let bytes = |events: &[Recorded]| events.iter().map(|event| event.envelope.bytes().len()).sum::<usize>();
+    for max in [5, usize::MAX] {
+        for direction in [Direction::Forward, Direction::Backward] {
+            let mut paged = Vec::new();
+            let mut from = if direction == Direction::Forward { Position(0) } else { *store.durable().borrow() };
+            loop {
+                let page = store.read_all(from, direction, max).expect("reads");
+                let Some(last) = page.last() else { break };
+                from =
+                    Position(if direction == Direction::Forward { last.position.0 + 1 } else { last.position.0 - 1 });
+                assert!(page.len() <= max && bytes(&page) <= PAGE_BYTES_MAX);
+                paged.push(page);
+            }
+            for pages in paged.windows(2).filter(|pages| pages[0].len() < max) {
+                let more = bytes(&pages[0]) + pages[1][0].envelope.bytes().len();
+                assert!(more > PAGE_BYTES_MAX, "a page ends only where the next event doesn't fit");
+            }
+            let mut events = paged.concat();
+            if direction == Direction::Backward {
+                events.reverse();
+            }
+            assert_eq!(events, whole);
+        }
+    }
+    let mut follower = Follower::new(store.clone(), Position(0));
+    let mut seen = 0;
+    while seen < whole.len() {
+        let batch = follower.next_batch(usize::MAX).await.expect("follows");
+        assert!(bytes(&batch) <= PAGE_BYTES_MAX);
+        seen += batch.len();
+    }
+}
+
 async fn recorded_time_never_runs_backwards(store: Arc<dyn EventStore>) {
     let clock = [1_000, 900, 1_100, 0, 1_050];
     for (number, seconds) in (0..).zip(clock) {
@@ -214,7 +272,7 @@ async fn recorded_time_never_runs_backwards(store: Arc<dyn EventStore>) {
         given.now = Timestamp::from_seconds(seconds);
         appended(&store, given).await;
     }
-    let times: Vec<Timestamp> = all(&store).iter().map(|event| event.envelope.recorded_at()).collect();
+    let times: Vec<Timestamp> = all(&*store).iter().map(|event| event.envelope.recorded_at()).collect();
     assert_eq!(times, [1_000, 1_000, 1_100, 1_100, 1_100].map(Timestamp::from_seconds));
 }
 
@@ -245,11 +303,11 @@ async fn invalid_appends_are_refused(store: Arc<dyn EventStore>) {
         event.data = Bytes::from(vec![b' '; EVENT_BYTES_MAX - 200]);
     }
     assert!(matches!(store.append(heavy).await, Err(AppendError::Invalid(_))), "an append too large");
-    assert!(all(&store).is_empty());
+    assert!(all(&*store).is_empty());
     let mut longest = append(&"a".repeat(STREAM_BYTES_MAX), ExpectedVersion::NoStream, [1]);
     longest.events[0].kind = "T".repeat(TYPE_BYTES_MAX);
     appended(&store, longest).await;
-    assert_eq!(all(&store).len(), 1);
+    assert_eq!(all(&*store).len(), 1);
 }
 
 async fn one_writer_wins(store: Arc<dyn EventStore>) {
@@ -274,7 +332,7 @@ async fn one_writer_wins(store: Arc<dyn EventStore>) {
         }
         assert_eq!(won, 1, "of eight writers that expect the same version, one wins");
     }
-    assert_eq!(all(&store).len(), 20);
+    assert_eq!(all(&*store).len(), 20);
 }
 
 async fn followers_see_no_gap_and_no_duplicate(store: Arc<dyn EventStore>) {
@@ -311,7 +369,7 @@ async fn followers_see_no_gap_and_no_duplicate(store: Arc<dyn EventStore>) {
     for writer in writers {
         writer.await.expect("the writer doesn't panic");
     }
-    let whole = all(&store);
+    let whole = all(&*store);
     assert_eq!(whole.len(), total);
     for follower in followers {
         let seen = tokio::time::timeout(Duration::from_secs(30), follower).await;

@@ -6,7 +6,8 @@ use tokio::sync::watch;
 
 use crate::{Direction, EventStore, Position, ReadError, Recorded};
 
-/// Reads the log at its own pace, from a position on. It pulls: a slow follower holds at most one batch and harms nobody.
+/// Reads the log at its own pace, from a position on. It pulls: a slow follower holds at most one batch (so
+/// many events, and [`crate::PAGE_BYTES_MAX`]) and harms nobody.
 pub struct Follower {
     store: Arc<dyn EventStore>,
     durable: watch::Receiver<Position>,

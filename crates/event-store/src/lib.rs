@@ -121,6 +121,15 @@ pub enum ReadError {
     Stopped(String),
 }
 
+/// The envelopes of one page of [`EventStore::read_all`] have no more bytes together than this, so that a follower's memory
+/// doesn't depend on how large events are. A single event always fits.
+pub const PAGE_BYTES_MAX: usize = 4 << 20;
+
+const _: () = assert!(
+    PAGE_BYTES_MAX
+        >= envelope::HEADER_BYTES + envelope::STREAM_BYTES_MAX + envelope::TYPE_BYTES_MAX + envelope::EVENT_BYTES_MAX
+);
+
 /// An event as it is stored: its position and the canonical bytes of its envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -149,7 +158,8 @@ pub trait EventStore: Send + Sync + 'static {
         max: usize,
     ) -> Result<Vec<Recorded>, ReadError>;
 
-    /// At most `max` events of all streams, from `from` on (inclusive), in the given direction; only what is durable.
+    /// At most `max` events of all streams and at most [`PAGE_BYTES_MAX`] of them, from `from` on (inclusive), in the
+    /// given direction; only what is durable. Only an empty page says that there is nothing more.
     fn read_all(&self, from: Position, direction: Direction, max: usize) -> Result<Vec<Recorded>, ReadError>;
 
     /// The version of the stream's last event, if it has any.

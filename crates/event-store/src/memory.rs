@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use witan_domain::Timestamp;
 
 use crate::{
-    Append, AppendError, Appended, Direction, Envelope, EventStore, Position, ReadError, Recorded, envelope::stamp,
+    Append, AppendError, Appended, Direction, Envelope, EventStore, PAGE_BYTES_MAX, Position, ReadError, Recorded,
+    envelope::stamp,
 };
 
 /// Holds everything in memory, and calls it durable.
@@ -98,8 +99,8 @@ impl EventStore for MemoryStore {
         let log = self.log();
         let from = usize::try_from(from.0).unwrap_or(usize::MAX);
         Ok(match direction {
-            Direction::Forward => log.events.iter().skip(from.saturating_sub(1)).take(max).cloned().collect(),
-            Direction::Backward => log.events[..from.min(log.events.len())].iter().rev().take(max).cloned().collect(),
+            Direction::Forward => page(log.events.iter().skip(from.saturating_sub(1)), max),
+            Direction::Backward => page(log.events[..from.min(log.events.len())].iter().rev(), max),
         })
     }
 
@@ -110,6 +111,15 @@ impl EventStore for MemoryStore {
     fn durable(&self) -> watch::Receiver<Position> {
         self.durable.subscribe()
     }
+}
+
+fn page<'a>(events: impl Iterator<Item = &'a Recorded>, max: usize) -> Vec<Recorded> {
+    let mut bytes = 0;
+    let fits = |event: &&Recorded| {
+        bytes += event.envelope.bytes().len();
+        bytes <= PAGE_BYTES_MAX
+    };
+    events.take(max).take_while(fits).cloned().collect()
 }
 
 #[cfg(test)]
