@@ -179,7 +179,7 @@ fn closed_segment(path: &Path, expected: SegmentHeader) -> Result<Footer, ScanEr
     let file = File::open(path)?;
     let mut header = Vec::new();
     read_up_to(&file, &mut header, SEGMENT_HEADER_BYTES, 0)?;
-    let fault = |what| ScanError::Fault(Fault { offset: 0, position: expected.first, what });
+    let fault = |what: &'static str| ScanError::Fault(Fault { offset: 0, position: expected.first, what: what.into() });
     if SegmentHeader::decode(&header).map_err(fault)? != expected {
         return Err(fault("the segment doesn't continue the one before it"));
     }

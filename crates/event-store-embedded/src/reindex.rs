@@ -94,7 +94,7 @@ fn replay(folder: &Path, first: u64, covered: u64, index: &Index) -> Result<(), 
 fn replay_file(file: &File, covered: u64, index: &Index) -> Result<(u64, [u8; 32]), ScanError> {
     let mut header = Vec::new();
     read_up_to(file, &mut header, SEGMENT_HEADER_BYTES, 0)?;
-    let fault = |what| ScanError::Fault(Fault { offset: 0, position: 0, what });
+    let fault = |what: &'static str| ScanError::Fault(Fault { offset: 0, position: 0, what: what.into() });
     let mut scan = Scan::open(file, u64::MAX, SegmentHeader::decode(&header).map_err(fault)?)?;
     let mut newest = Vec::new();
     while let Step::Frame(frame) = scan.step()? {

@@ -1,7 +1,7 @@
 //! Reading a segment from front to back, checking everything: at open, by `verify`, the scrub, and the rebuilding of the
 //! index.
 
-use std::{fs::File, io};
+use std::{borrow::Cow, fs::File, io};
 
 use rustix::buffer::spare_capacity;
 
@@ -18,7 +18,7 @@ pub struct Fault {
     pub offset: u64,
     /// Where the events begin that it touches.
     pub position: u64,
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
 }
 
 #[derive(Debug)]
@@ -44,6 +44,12 @@ pub struct Record<'a> {
     pub position: u64,
     pub offset: u64,
     pub envelope: &'a [u8],
+}
+
+impl Record<'_> {
+    pub fn fault(&self, what: impl Into<Cow<'static, str>>) -> Fault {
+        Fault { offset: self.offset, position: self.position, what: what.into() }
+    }
 }
 
 impl<'a> Frame<'a> {
@@ -106,7 +112,7 @@ impl<'a> Scan<'a> {
     }
 
     fn fault(&self, what: &'static str) -> ScanError {
-        ScanError::Fault(Fault { offset: self.offset, position: self.next, what })
+        ScanError::Fault(Fault { offset: self.offset, position: self.next, what: what.into() })
     }
 
     /// The bytes from `offset` on, `wanted` of them, fewer only at the end.

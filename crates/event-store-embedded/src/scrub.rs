@@ -87,7 +87,8 @@ impl Scrub {
         let file = File::open(self.reader.folder.join(segment_name(first)))?;
         // What is in the page cache may hide what is on the disk; without it, the pass is merely weaker.
         let _ = fadvise(&file, 0, None, Advice::DontNeed);
-        let whole_segment = |what| ScanError::Fault(Fault { offset: 0, position: first, what });
+        let whole_segment =
+            |what: &'static str| ScanError::Fault(Fault { offset: 0, position: first, what: what.into() });
         let mut header = Vec::new();
         read_up_to(&file, &mut header, SEGMENT_HEADER_BYTES, 0)?;
         let header = SegmentHeader::decode(&header).map_err(whole_segment)?;

@@ -122,7 +122,7 @@ impl Segment {
 
 impl Place {
     fn fault(&self, what: &'static str) -> ScanError {
-        ScanError::Fault(Fault { offset: self.offset, position: self.position, what })
+        ScanError::Fault(Fault { offset: self.offset, position: self.position, what: what.into() })
     }
 
     /// Hands out what `chunk`, which begins at `offset`, holds of the events `first..=last`. Says how many bytes the next
@@ -197,7 +197,7 @@ pub fn note_sparse(sparse: &mut Vec<(u64, u64)>, position: u64, offset: u64) {
 /// The footer of a closed segment, and where it begins.
 pub fn read_footer(file: &File, first: u64) -> Result<(u64, Footer), ScanError> {
     let length = file.metadata()?.len();
-    let fault = |offset, what| ScanError::Fault(Fault { offset, position: first, what });
+    let fault = |offset, what: &'static str| ScanError::Fault(Fault { offset, position: first, what: what.into() });
     let mut tail = Vec::new();
     read_up_to(file, &mut tail, Footer::TAIL_BYTES, length.saturating_sub(Footer::TAIL_BYTES as u64))?;
     let bytes = Footer::length(&tail).map_err(|what| fault(length, what))?;

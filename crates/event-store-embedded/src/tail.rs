@@ -76,7 +76,7 @@ pub fn read(
         (tail.offset, tail.next, tail.chain) = (scan.offset, scan.next, scan.chain);
         reached = reaches(path, &tail, head, reached)?;
     };
-    let damage = |what| Fault { offset: tail.offset, position: tail.next, what };
+    let damage = |what: &'static str| Fault { offset: tail.offset, position: tail.next, what: what.into() };
     let refused = |fault| Err(OpenError::scan(path)(ScanError::Fault(fault)));
     if !reached {
         return refused(ended.err().unwrap_or(damage("the log ends before its head")));
@@ -126,8 +126,8 @@ pub fn runs(frame: &Frame<'_>) -> Result<(Vec<(Box<str>, Run)>, u64), Fault> {
     let mut runs: Vec<(Box<str>, Run)> = Vec::new();
     let mut newest_at = 0;
     for record in frame.records() {
-        let fault = Fault { offset: record.offset, position: record.position, what: "a record that holds no envelope" };
-        let envelope = Envelope::try_new(Bytes::copy_from_slice(record.envelope)).map_err(|_| fault)?;
+        let envelope = Envelope::try_new(Bytes::copy_from_slice(record.envelope));
+        let envelope = envelope.map_err(|_| record.fault("a record that holds no envelope"))?;
         newest_at = envelope.recorded_at().0;
         match runs.last_mut() {
             Some((stream, run)) if **stream == *envelope.stream() && run.last_version() + 1 == envelope.version() => {

@@ -1,5 +1,6 @@
-//! What the journal does when all goes well; [`damage`] and [`failing`] hold the rest.
+//! What the journal does when all goes well; [`crafted`], [`damage`] and [`failing`] hold the rest.
 
+mod crafted;
 mod damage;
 mod failing;
 
