@@ -20,7 +20,7 @@ mod writer;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 pub use database::Contents;
@@ -115,6 +115,8 @@ pub struct Vault {
 
 struct Shared {
     master: MasterKey,
+    /// Why the writer takes no more changes, once it doesn't.
+    stopped: OnceLock<VaultError>,
     database: Mutex<Database>,
     /// `None`: we know that there is no key. Only changed under the database's lock, so that a slow reader can't put an
     /// erased key back.
@@ -165,9 +167,16 @@ impl Vault {
     /// refuses rather than let people read as erased who are not.
     pub fn open(path: &Path, master: MasterKey) -> Result<Self, VaultError> {
         let database = Mutex::new(Database::open(path, &master)?);
-        let shared = Arc::new(Shared { master, database, keys: Cache::new(KEYS_CACHED_MAX) });
+        let shared = Arc::new(Shared { master, stopped: OnceLock::new(), database, keys: Cache::new(KEYS_CACHED_MAX) });
         let writer = Writer::start(shared.clone())?;
         Ok(Self { shared, writer })
+    }
+
+    /// Why the vault can't do its work, if it can't: its writer has stopped, or its database doesn't answer.
+    pub fn trouble(&self) -> Option<VaultError> {
+        let stopped = self.shared.stopped.get().cloned().or_else(|| self.writer.ended());
+        // A look-up that finds nothing still shows whether the database answers.
+        stopped.or_else(|| self.find_alias(OrganizationId(0), AliasKind::Login, "").err())
     }
 
     /// Gives the person a key, durably, before anything encrypted with it is recorded. Once more changes nothing.

@@ -293,6 +293,30 @@ fn reopening_finds_everything() {
     assert_eq!(std::fs::metadata(journal).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+/// A look-up works again after the damage is gone; the writer does not, and that must be seen.
+#[test]
+fn a_stopped_writer_is_told() {
+    let place = Place::new();
+    let vault = place.create();
+    vault.create_person(ACME, ALICE).wait().unwrap();
+    assert_eq!(vault.trouble(), None);
+    let whole = std::fs::read(place.file()).unwrap();
+    // SQLite reads its pages again when the change counter (bytes 24 to 27) has moved.
+    let with_counter = |page: &[u8], counter: u8| {
+        let mut bytes = whole.clone();
+        bytes[27] = counter;
+        bytes[100..][..page.len()].copy_from_slice(page);
+        std::fs::write(place.file(), bytes).unwrap();
+    };
+    with_counter(&vec![0x5a; whole.len() - 100], 200);
+    assert!(matches!(vault.create_person(ACME, BOB).wait(), Err(VaultError::Stopped(_))));
+    assert!(matches!(vault.trouble(), Some(VaultError::Stopped(_))));
+    with_counter(&whole[100..], 201);
+    assert_eq!(vault.find_person(ACME, AliasKind::Login, "anna"), Ok(None), "reading works again");
+    assert!(matches!(vault.trouble(), Some(VaultError::Stopped(_))));
+    assert!(matches!(vault.create_person(ACME, BOB).wait(), Err(VaultError::Stopped(_))));
+}
+
 /// What the module's rules stand on: SQLite takes a wrong pragma without a word.
 #[test]
 fn the_pragmas_are_in_force() {

@@ -132,6 +132,11 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
+    /// Its thread is gone, by a panic: it ends with the vault only.
+    pub(crate) fn ended(&self) -> Option<VaultError> {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished).then(gone)
+    }
+
     pub(crate) fn send<T>(&self, change: Change, convert: fn(Answer) -> Option<T>) -> Pending<T> {
         let (reply, receiver) = oneshot::channel();
         match self.queue.as_ref().map(|queue| queue.send(Request { change, reply })) {
@@ -152,17 +157,19 @@ impl Drop for Writer {
 }
 
 fn run(shared: &Shared, requests: &mpsc::Receiver<Request>) {
-    let mut stopped: Option<VaultError> = None;
     while let Ok(first) = requests.recv() {
         let mut batch = vec![first];
         batch.extend(requests.try_iter().take(BATCH_MAX - 1));
         let (changes, replies): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|request| (request.change, request.reply)).unzip();
-        let outcomes = match &stopped {
+        let outcomes = match shared.stopped.get() {
             Some(why) => changes.iter().map(|_| Err(why.clone())).collect(),
             None => commit(shared, &changes),
         };
-        stopped = stopped.or_else(|| outcomes.iter().find_map(stops));
+        if let Some(why) = outcomes.iter().find_map(stops) {
+            // The first reason is the one that counts.
+            let _ = shared.stopped.set(why);
+        }
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // Whoever asked may have stopped waiting; what they asked for holds all the same.
             let _ = reply.send(outcome);
