@@ -8,7 +8,7 @@ use witan_domain::{
     Actor, Aggregate, OrganizationId, PersonId, RoomId, SessionId, Timestamp, TokenId, UserId,
     policy::Access,
     room::{OpenSession, ReleaseSession, Room, RoomFacts, SessionOpened},
-    session::{EndSession, MarkSessionReady, Opener, PrepareSession, Session, SessionState},
+    session::{EndSession, MarkSessionReady, Opener, PrepareSession, Session, SessionState, SessionStatus},
     settings::SettingValue,
 };
 use witan_event_store::{Direction, Position};
@@ -117,7 +117,9 @@ impl App {
             };
             self.command_session(&request, organization, session, command.into()).await?
         };
-        if self.media.mode() == MediaMode::None {
+        let preparing = outcome.state.live().is_some_and(|live| live.status == SessionStatus::Preparing);
+        // Asked again, the session is ready by now, or has ended: then there is no media to open.
+        if self.media.mode() == MediaMode::None || !preparing {
             return Ok(outcome);
         }
         match self.media.open_session(session).await {

@@ -42,6 +42,22 @@ async fn a_retry_gets_the_same_answer_and_records_nothing() {
     assert_eq!((entered.outcome.position, newest), (same.outcome.position, world.newest()));
 }
 
+/// With media the second step has a third: a late retry must not take it for a session that is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_is_answered_again_after_the_session_has_ended() {
+    let media = std::sync::Arc::new(witan_media::FakeMedia::new());
+    let world = World::with_media(media.clone());
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let opens = async || {
+        let request = world.ask_once(&tenant.host, "open", "the same input");
+        let (session, outcome) = app.open_session(&request, tenant.room, &OpeningInput::default()).await.unwrap();
+        (session, outcome.position)
+    };
+    let first = opens().await;
+    app.end_session(&world.ask(&tenant.host), first.0).await.unwrap();
+    assert_eq!(opens().await, first);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_used_for_something_else_is_refused_and_harms_nothing() {
     let world = World::new();
