@@ -19,7 +19,10 @@ pub mod users;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -67,11 +70,35 @@ pub struct Progress {
     pub stopped: Option<String>,
 }
 
+/// What folding has cost so far, for metrics.
+#[derive(Debug, Default)]
+pub struct Folding {
+    nanoseconds: AtomicU64,
+    events: AtomicU64,
+}
+
+impl Folding {
+    #[expect(clippy::disallowed_methods, reason = "measures a duration, decides nothing")]
+    fn time<T>(&self, batch: &[Recorded], fold: impl FnOnce() -> T) -> T {
+        let start = std::time::Instant::now();
+        let result = fold();
+        self.nanoseconds.fetch_add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.events.fetch_add(batch.len() as u64, Relaxed);
+        result
+    }
+
+    /// (nanoseconds in all, how many events).
+    pub fn read(&self) -> (u64, u64) {
+        (self.nanoseconds.load(Relaxed), self.events.load(Relaxed))
+    }
+}
+
 /// The read models of one data folder.
 pub struct ReadModels {
     db: Arc<DB>,
     progress: watch::Sender<Progress>,
     pub changes: Changes,
+    pub folding: Folding,
     /// Until the follower takes it.
     fold: Mutex<Option<Fold>>,
 }
@@ -90,7 +117,13 @@ impl ReadModels {
         };
         // Until the follower has seen that the journal is still the one that was folded, nothing is known.
         let progress = watch::Sender::new(Progress::default());
-        Ok(Self { db, progress, changes: Changes::default(), fold: Mutex::new(Some(fold)) })
+        Ok(Self {
+            db,
+            progress,
+            changes: Changes::default(),
+            folding: Folding::default(),
+            fold: Mutex::new(Some(fold)),
+        })
     }
 
     /// A table's rows, for a read model's queries.
@@ -143,7 +176,7 @@ impl ReadModels {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             // Folding is CPU and file work of milliseconds: it does not belong on the threads that answer requests.
-            tokio::task::block_in_place(|| fold.apply(&batch))?;
+            tokio::task::block_in_place(|| self.folding.time(&batch, || fold.apply(&batch)))?;
             self.tell(fold.position(), &batch);
         }
     }

@@ -46,6 +46,15 @@ impl Socket {
         Ok(Socket { stream })
     }
 
+    /// Connects over a stream that was made as the test wants it.
+    pub async fn connect_over(stream: TcpStream, url: &str) -> Socket {
+        let mut request = url.into_client_request().expect("the server's URL is one");
+        let value = "graphql-transport-ws".parse().expect("a subprotocol is a header value");
+        request.headers_mut().insert("sec-websocket-protocol", value);
+        let made = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream)).await;
+        Socket { stream: made.expect("the server upgrades to a WebSocket").0 }
+    }
+
     /// `connection_init` with the credential, and waits for `connection_ack`.
     pub async fn say_hello(&mut self, credential: Option<&str>) {
         let payload = credential.map(|credential| json!({ "Authorization": format!("Bearer {credential}") }));

@@ -87,7 +87,9 @@ impl App {
     pub async fn still_stands(&self, credentials: &Credentials) -> bool {
         match &credentials.actor {
             Actor::User { organization, user, key } => {
-                matches!(self.directory.account(*organization, *user), Ok(Some(account)) if account.active)
+                // As for a decision: what the directory says without the newest grant may have been taken away.
+                self.directory.wait_for(self.newest_grant().0).await
+                    && matches!(self.directory.account(*organization, *user), Ok(Some(account)) if account.active)
                     && key.is_none_or(|key| self.key_stands(*organization, key))
             }
             Actor::Participant { organization, session, participant } => self

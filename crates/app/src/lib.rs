@@ -102,12 +102,14 @@ pub struct App {
     pub feeds: feed::Feeds,
     pub presence: presence::Presences,
     pub parts: parts::Parts,
-    /// The newest event that changed what someone may do: the directory has to know it before it is asked.
+    /// The newest event that changed what someone may do: the directory has to know it before it is asked. At the start
+    /// it is the log's end, since any event before it may have been one.
     newest_grant: AtomicU64,
 }
 
 impl App {
     pub fn new(pieces: Pieces) -> Self {
+        let end = *pieces.store.durable().borrow();
         Self {
             streams: streams::Streams::new(Arc::clone(&pieces.store)),
             feeds: feed::Feeds::new(Arc::clone(&pieces.store)),
@@ -126,7 +128,7 @@ impl App {
             used_keys: authenticate::UsedKeys::default(),
             presence: presence::Presences::default(),
             parts: parts::Parts::default(),
-            newest_grant: AtomicU64::new(0),
+            newest_grant: AtomicU64::new(end.0),
         }
     }
 
@@ -134,7 +136,7 @@ impl App {
         &self.sources
     }
 
-    /// The newest event that changed what someone may do.
+    /// The newest event that changed what someone may do, or the log's end at the start.
     pub fn newest_grant(&self) -> Position {
         Position(self.newest_grant.load(Ordering::Acquire))
     }

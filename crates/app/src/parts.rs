@@ -1,9 +1,19 @@
 //! Where a command's time goes, in nanoseconds by part: for metrics and the benchmark.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Instant,
 };
+
+/// How many names a [`Counts`] tells apart. There are some hundred codes; the bound is for the day when somebody puts a
+/// client's word into one.
+const NAMES_MAX: usize = 500;
+/// What the names beyond that are counted as.
+const OTHERS: &str = "OTHER";
 
 /// One part's sum and count.
 #[derive(Debug, Default)]
@@ -40,6 +50,28 @@ impl Part {
     }
 }
 
+/// How often each of a bounded number of names came: codes, which are ours.
+#[derive(Debug, Default)]
+pub struct Counts(Mutex<BTreeMap<String, u64>>);
+
+impl Counts {
+    pub fn count(&self, name: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = counts.len() < NAMES_MAX || counts.contains_key(name);
+        let name = if known { name } else { OTHERS };
+        match counts.get_mut(name) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(name.to_owned(), 1);
+            }
+        }
+    }
+
+    pub fn read(&self) -> BTreeMap<String, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The parts of a command inside `app`.
 #[derive(Debug, Default)]
 pub struct Parts {
@@ -49,8 +81,26 @@ pub struct Parts {
     pub append: Part,
     /// Commands that were decided anew because another was faster.
     pub conflicts: AtomicU64,
+    /// Mutations that the domain refused, by code.
+    pub rejections: Counts,
     /// Requests refused by policy.
     pub refusals: AtomicU64,
     /// Refusals that were too many to record one by one.
     pub refusals_unrecorded: AtomicU64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beyond_the_bound_are_counted_together() {
+        let counts = Counts::default();
+        for number in 0..NAMES_MAX + 7 {
+            counts.count(&format!("CODE_{number:04}"));
+        }
+        counts.count("CODE_0000");
+        let read = counts.read();
+        assert_eq!((read.len(), read["CODE_0000"], read[OTHERS]), (NAMES_MAX + 1, 2, 7));
+    }
 }

@@ -49,6 +49,8 @@ pub enum Refusal {
     Unauthenticated,
     /// Known, and not allowed.
     Forbidden { code: &'static str, message: String },
+    /// Nobody can tell just now, and asking again later may help.
+    Unavailable(String),
     /// We couldn't tell. Opaque outside, its chain in the log.
     Fault(Box<dyn Error + Send + Sync>),
 }
@@ -58,6 +60,7 @@ impl fmt::Debug for Refusal {
         match self {
             Self::Unauthenticated => f.write_str("Unauthenticated"),
             Self::Forbidden { code, .. } => write!(f, "Forbidden({code})"),
+            Self::Unavailable(why) => write!(f, "Unavailable({why})"),
             Self::Fault(fault) => write!(f, "Fault({fault})"),
         }
     }

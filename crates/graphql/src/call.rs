@@ -135,7 +135,10 @@ impl<'a> Call<'a> {
                 Ok((Some(done), Told { user_errors: Vec::new(), position, projected }))
             }
             Err(error) => match user_error(&error) {
-                Some(user_error) => Ok((None, Told { user_errors: vec![user_error], position: None, projected: true })),
+                Some(user_error) => {
+                    self.app().parts.rejections.count(error.code());
+                    Ok((None, Told { user_errors: vec![user_error], position: None, projected: true }))
+                }
                 None => Err(shown(error)),
             },
         }

@@ -38,6 +38,7 @@ impl Authenticate for Callers {
                 caller,
             }),
             Ok(None) | Err(Error::Unauthenticated(_)) => Err(Refusal::Unauthenticated),
+            Err(error @ Error::Unavailable(_)) => Err(Refusal::Unavailable(error.to_string())),
             Err(error) => Err(Refusal::Fault(Box::new(error))),
         }
     }

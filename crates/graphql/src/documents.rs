@@ -19,6 +19,7 @@ use async_graphql::{
 use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
+    figures::Figures,
     limits::Limits,
     nulls::{self, Types},
     pages::rows,
@@ -93,19 +94,20 @@ pub struct Documents {
     cache: Cache<Box<str>, Arc<Document>, ByBytes>,
     limits: Limits,
     types: Types,
+    figures: Arc<Figures>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
 impl Documents {
     pub fn new(limits: Limits) -> Self {
-        Self::of_types(limits, Types::default())
+        Self::of_types(limits, Types::default(), Arc::default())
     }
 
     /// The variables of a document must be of the schema's types, as far as they are known.
-    pub(crate) fn of_types(limits: Limits, types: Types) -> Self {
+    pub(crate) fn of_types(limits: Limits, types: Types, figures: Arc<Figures>) -> Self {
         let cache = Cache::with_weighter(DOCUMENTS_EXPECTED, limits.document_cache_bytes_max, ByBytes);
-        Self { cache, limits, types, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        Self { cache, limits, types, figures, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// The document of this text: from the cache, or scanned and then parsed.
@@ -115,8 +117,8 @@ impl Documents {
             return Ok(known);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
-        let facts = scan(text, &self.limits)?;
-        let parsed = parse(text).map_err(|error| Unusable::Parse(Box::new(error)))?;
+        let facts = self.figures.scan.time(|| scan(text, &self.limits))?;
+        let parsed = self.figures.parse.time(|| parse(text)).map_err(|error| Unusable::Parse(Box::new(error)))?;
         self.check_variable_types(&parsed)?;
         let document = Arc::new(Document { parsed, facts });
         self.cache.insert(text.into(), document.clone());

@@ -34,6 +34,7 @@ pub(crate) async fn greet<E: Executor, A: Authenticate>(
         match refusal {
             Refusal::Unauthenticated => End::close(close::UNAUTHORIZED, "Unauthorized"),
             Refusal::Forbidden { message, .. } => End::close(close::FORBIDDEN, format!("Forbidden: {message}")),
+            Refusal::Unavailable(message) => End::close(close::TRY_AGAIN, message),
             Refusal::Fault(fault) => {
                 log_fault(id, &Fault::from(fault));
                 End::close(close::INTERNAL, "Internal server error")
@@ -103,7 +104,7 @@ pub(crate) struct Presence<E, A: Authenticate> {
 
 impl<E, A: Authenticate> Presence<E, A> {
     /// Refuses a credential that has its share of connections already.
-    fn try_new(endpoint: Arc<Endpoint<E, A>>, who: Authenticated<A::Caller>) -> Result<Self, End> {
+    pub(crate) fn try_new(endpoint: Arc<Endpoint<E, A>>, who: Authenticated<A::Caller>) -> Result<Self, End> {
         if let Some(credential) = who.credential {
             let max = endpoint.limits.connections_per_credential_max;
             let mut counts = endpoint.by_credential.lock().unwrap_or_else(PoisonError::into_inner);

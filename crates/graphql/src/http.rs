@@ -5,10 +5,8 @@
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
 };
 
 use async_graphql::{
@@ -35,8 +33,10 @@ use witan_domain::CorrelationId;
 use crate::{
     authenticate::{Authenticate, Authenticated, Refusal, find_credential},
     documents::{Document, Documents},
+    event_stream,
+    figures::{Figures, Outcome, Transport},
     limits::Limits,
-    media_type::{Media, check_content_type, negotiate},
+    media_type::{Media, check_content_type, negotiate, takes_events},
     nulls::Types,
     params::Params,
     response::{
@@ -45,50 +45,6 @@ use crate::{
     },
     websocket,
 };
-
-/// What the transport counts, for metrics.
-pub struct Figures {
-    /// HTTP requests, WebSocket upgrades included.
-    pub requests: AtomicU64,
-    /// Operations begun on WebSockets.
-    pub operations: AtomicU64,
-    /// Documents and messages refused by a limit.
-    pub refused: AtomicU64,
-    /// Callers refused before their request was read.
-    pub unauthenticated: AtomicU64,
-    /// Connections closed because nobody read.
-    pub let_go: AtomicU64,
-    /// Operations (subscriptions, above all) that run now on WebSockets.
-    pub subscriptions: AtomicU64,
-    pub(crate) connections: watch::Sender<usize>,
-}
-
-impl Default for Figures {
-    fn default() -> Self {
-        Self {
-            requests: AtomicU64::new(0),
-            operations: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            unauthenticated: AtomicU64::new(0),
-            let_go: AtomicU64::new(0),
-            subscriptions: AtomicU64::new(0),
-            connections: watch::channel(0).0,
-        }
-    }
-}
-
-impl Figures {
-    /// WebSocket connections that are open now.
-    pub fn connections(&self) -> usize {
-        *self.connections.borrow()
-    }
-
-    /// Waits until no WebSocket connection is open: after a shutdown was told, before the process ends.
-    pub async fn all_closed(&self) {
-        // The sender lives as long as `self`, so the wait can't fail.
-        let _ = self.connections.subscribe().wait_for(|open| *open == 0).await;
-    }
-}
 
 /// The limits, and where figures are counted.
 #[derive(Clone, Default)]
@@ -120,7 +76,7 @@ pub fn router<E: Executor, A: Authenticate>(
     shutdown: watch::Receiver<bool>,
 ) -> Router {
     let endpoint = Endpoint {
-        documents: Documents::of_types(options.limits.clone(), Types::of_schema(&schema)),
+        documents: Documents::of_types(options.limits.clone(), Types::of_schema(&schema), options.figures.clone()),
         executor: schema,
         authenticate,
         limits: options.limits,
@@ -145,8 +101,8 @@ async fn handle<E: Executor, A: Authenticate>(
     match answer(&endpoint, &parts, body, id).await {
         Ok(response) => response,
         Err(problem) => {
-            let media = negotiate(&parts.headers).unwrap_or(Media::Json);
-            problem.into_response(media, id)
+            let media = negotiate(&parts.headers).filter(|media| *media != Media::EventStream);
+            problem.into_response(media.unwrap_or(Media::Json), id)
         }
     }
 }
@@ -180,7 +136,7 @@ async fn upgrade<E: Executor, A: Authenticate>(
 }
 
 async fn answer<E: Executor, A: Authenticate>(
-    endpoint: &Endpoint<E, A>,
+    endpoint: &Arc<Endpoint<E, A>>,
     parts: &Parts,
     body: Body,
     id: CorrelationId,
@@ -197,20 +153,24 @@ async fn answer<E: Executor, A: Authenticate>(
     let who = identify(endpoint, parts, id).await?;
     let params = if parts.method == Method::POST {
         let body = read_body(endpoint, &parts.headers, body).await?;
-        Params::from_json(&body, &endpoint.limits)?
+        endpoint.figures.http.time(|| Params::from_json(&body, &endpoint.limits))?
     } else {
         Params::from_url(parts.uri.query().unwrap_or_default(), &endpoint.limits)?
     };
+    let started = begun();
     let prepared = match prepare(endpoint, params, &who, id) {
         Ok(prepared) => prepared,
         Err(error) => {
-            endpoint.figures.refused.fetch_add(1, Ordering::Relaxed);
+            endpoint.figures.refuse(&error);
             return Ok(respond(&GraphqlResponse::from_errors(vec![*error]), media));
         }
     };
     match (prepared.kind, &parts.method) {
+        (OperationType::Subscription, _) if takes_events(&parts.headers) => {
+            return event_stream::accept(endpoint, who, prepared, id);
+        }
         (OperationType::Subscription, _) => {
-            let message = "a subscription needs a WebSocket (graphql-transport-ws)";
+            let message = "a subscription needs a WebSocket (graphql-transport-ws) or Accept: text/event-stream";
             let error = request_error("SUBSCRIPTION_NEEDS_WEBSOCKET", message, id);
             return Ok(respond(&GraphqlResponse::from_errors(vec![error]), media));
         }
@@ -222,10 +182,24 @@ async fn answer<E: Executor, A: Authenticate>(
     }
     // A panic in a resolver is this request's fault, not the connection's.
     let executed = AssertUnwindSafe(endpoint.executor.execute(prepared.request)).catch_unwind().await;
-    let mut response = executed.map_err(|_| Problem::fault(id, &"a resolver panicked"))?;
-    endpoint.documents.complete(&mut response, &prepared.document, prepared.operation.as_deref());
-    settle(&mut response, id, who.introspection);
-    Ok(respond(&response, media))
+    let figures = &endpoint.figures;
+    let ended = |outcome| figures.operations.ended(prepared.kind, Transport::Http, outcome, started.elapsed());
+    let mut response = executed.map_err(|_| {
+        ended(Outcome::Fault);
+        Problem::fault(id, &"a resolver panicked")
+    })?;
+    Ok(figures.http.time(|| {
+        endpoint.documents.complete(&mut response, &prepared.document, prepared.operation.as_deref());
+        settle(&mut response, id, who.introspection);
+        ended(figures.outcome(&response));
+        respond(&response, media)
+    }))
+}
+
+/// When an operation began.
+#[expect(clippy::disallowed_methods, reason = "measures a duration, decides nothing")]
+pub(crate) fn begun() -> Instant {
+    Instant::now()
 }
 
 async fn identify<E, A: Authenticate>(
@@ -244,6 +218,8 @@ async fn identify<E, A: Authenticate>(
             Refusal::Unauthenticated if credential.is_none() => Problem::unauthenticated(""),
             Refusal::Unauthenticated => Problem::unauthenticated("invalid_token"),
             Refusal::Forbidden { code, message } => Problem::new(StatusCode::FORBIDDEN, code, message),
+            Refusal::Unavailable(message) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
+                .with(RETRY_AFTER, HeaderValue::from_static("5")),
             Refusal::Fault(fault) => Problem::fault(id, &Fault::from(fault)),
         })
     })
@@ -329,7 +305,7 @@ async fn read_body<E, A: Authenticate>(
 /// The status of a GraphQL response (GraphQL over HTTP, "Status Codes").
 fn status_of(response: &GraphqlResponse, media: Media) -> StatusCode {
     match media {
-        Media::Json => StatusCode::OK,
+        Media::Json | Media::EventStream => StatusCode::OK,
         Media::GraphqlResponse if response.errors.is_empty() => StatusCode::OK,
         Media::GraphqlResponse if is_request_error(response) => StatusCode::BAD_REQUEST,
         // "Partial Success": data and errors both. Not registered with IANA; whoever doesn't know it takes it for a 200.
@@ -345,9 +321,14 @@ fn write(status: StatusCode, media: Media, response: &GraphqlResponse) -> Respon
     let content_type = match media {
         Media::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
         Media::Json => "application/json; charset=utf-8",
+        Media::EventStream => event_stream::MEDIA_TYPE,
     };
     // Maps with text keys and no floats that aren't finite: this can't fail, and if it did nothing half-written leaves.
-    let (status, body) = match serde_json::to_vec(&Payload::new(response)) {
+    let body = match media {
+        Media::GraphqlResponse | Media::Json => serde_json::to_vec(&Payload::new(response)),
+        Media::EventStream => event_stream::whole(response),
+    };
+    let (status, body) = match body {
         Ok(body) => (status, body),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Vec::new()),
     };
@@ -369,13 +350,13 @@ impl Problem {
         Self { status, code, message: message.into(), header: None }
     }
 
-    fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.header = Some((name, value));
         self
     }
 
     fn not_acceptable() -> Self {
-        let message = "accept application/graphql-response+json or application/json";
+        let message = "accept application/graphql-response+json, application/json or text/event-stream";
         Self::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
     }
 

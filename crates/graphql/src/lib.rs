@@ -8,7 +8,9 @@ mod chat;
 mod connection;
 pub mod documents;
 mod entry;
+mod event_stream;
 mod expansion;
+pub mod figures;
 mod greeting;
 mod history;
 pub mod http;
@@ -43,6 +45,8 @@ mod viewer;
 pub mod websocket;
 
 #[cfg(test)]
+mod event_stream_tests;
+#[cfg(test)]
 mod http_tests;
 #[cfg(test)]
 mod scan_tests;
@@ -55,7 +59,8 @@ pub use crate::{
     authenticate::{Authenticate, Authenticated, Refusal},
     call::Services,
     callers::Callers,
-    http::{Figures, Options, router},
+    figures::Figures,
+    http::{Options, router},
     limits::Limits,
     response::{Fault, Subscriber, fault, refusal},
     schema::{Schema, schema, sdl},

@@ -44,9 +44,27 @@ pub(crate) enum Media {
     GraphqlResponse,
     /// `application/json`, for clients of before: 200 for whatever was a well-formed request.
     Json,
+    /// `text/event-stream`: GraphQL over SSE, in its distinct connections mode.
+    EventStream,
 }
 
-/// The best of both types for this `Accept` header (RFC 9110, section 12.5.1); `None` when neither will do.
+const MEDIA_TYPES: [(&str, &str, Media); 3] = [
+    ("application/graphql-response+json", "application/*", Media::GraphqlResponse),
+    ("application/json", "application/*", Media::Json),
+    ("text/event-stream", "text/*", Media::EventStream),
+];
+
+/// Whether the client names `text/event-stream` as something that it takes.
+pub(crate) fn takes_events(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
+        named && parts.find_map(parse_quality) != Some(0)
+    })
+}
+
+/// The best of the types for this `Accept` header (RFC 9110, section 12.5.1); `None` when none will do.
 pub(crate) fn negotiate(headers: &HeaderMap) -> Option<Media> {
     let mut ranges = headers
         .get_all(ACCEPT)
@@ -57,8 +75,8 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> Option<Media> {
     if ranges.peek().is_none() {
         return headers.get(ACCEPT).is_none().then_some(Media::GraphqlResponse);
     }
-    // For each of the two types, the quality in its most specific range: (specificity, quality in thousandths).
-    let mut best = [(0, 0); 2];
+    // For each of the types, the quality in its most specific range: (specificity, quality in thousandths).
+    let mut best = [(0, 0); MEDIA_TYPES.len()];
     for range in ranges {
         let mut parts = range.split(';').map(str::trim);
         let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -66,22 +84,19 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> Option<Media> {
         if !parts.all(is_utf8_or_no_charset) {
             continue;
         }
-        for (index, name) in ["application/graphql-response+json", "application/json"].into_iter().enumerate() {
+        for (best, (name, family, _)) in best.iter_mut().zip(MEDIA_TYPES) {
             let specificity = match kind.as_str() {
                 "*/*" => 1,
-                "application/*" => 2,
+                any if any == family => 2,
                 exact if exact == name => 3,
                 _ => continue,
             };
-            best[index] = best[index].max((specificity, quality));
+            *best = (*best).max((specificity, quality));
         }
     }
-    let [(_, graphql), (_, json)] = best;
-    match (graphql, json) {
-        (0, 0) => None,
-        (graphql, json) if json > graphql => Some(Media::Json),
-        _ => Some(Media::GraphqlResponse),
-    }
+    // Of equals the first: an answer that is one document is easier to read as one.
+    let ranked = best.iter().zip(MEDIA_TYPES).map(|((_, quality), (_, _, media))| (*quality, media)).rev();
+    ranked.filter(|(quality, _)| *quality > 0).max_by_key(|(quality, _)| *quality).map(|(_, media)| media)
 }
 
 fn parse_quality(parameter: &str) -> Option<u32> {

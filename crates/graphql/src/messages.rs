@@ -100,6 +100,7 @@ pub(crate) fn message<P: Serialize>(id: Option<&str>, kind: &'static str, payloa
 pub(crate) fn parse<'a, E, A: Authenticate>(endpoint: &Endpoint<E, A>, text: &'a str) -> Result<Incoming<'a>, End> {
     scan_json(text.as_bytes(), &endpoint.limits).map_err(|refused| {
         endpoint.figures.refused.fetch_add(1, Ordering::Relaxed);
+        endpoint.figures.errors.count(refused.code());
         End::invalid(refused.to_string())
     })?;
     serde_json::from_str(text).map_err(|error| End::invalid(format!("Invalid message: {error}")))

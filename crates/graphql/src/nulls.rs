@@ -304,7 +304,8 @@ mod tests {
 
     fn data(query: &str) -> Json {
         let schema = Schema::new(Query, EmptyMutation, EmptySubscription);
-        let document = Documents::of_types(Default::default(), Types::of_schema(&schema)).get(query).unwrap();
+        let document =
+            Documents::of_types(Default::default(), Types::of_schema(&schema), Default::default()).get(query).unwrap();
         let mut response = schema.execute(query).now_or_never().unwrap();
         assert!(!response.errors.is_empty());
         let operation = document.find_operation(None).unwrap();

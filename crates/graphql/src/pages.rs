@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn too_many_rows_are_refused() {
         let schema = Schema::new(Query, EmptyMutation, EmptySubscription);
-        let documents = Documents::of_types(Default::default(), Types::of_schema(&schema));
+        let documents = Documents::of_types(Default::default(), Types::of_schema(&schema), Default::default());
         let check = |query: &str| {
             let document = documents.get(query).unwrap();
             documents.check_rows(&document, document.find_operation(None).unwrap(), &Variables::default())

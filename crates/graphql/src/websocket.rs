@@ -31,8 +31,9 @@ pub use crate::messages::close;
 use crate::{
     authenticate::Authenticate,
     documents::Document,
+    figures::{Figures, Outcome, Transport},
     greeting::{Counted, Presence, greet},
-    http::{Endpoint, Prepared, prepare},
+    http::{Endpoint, Prepared, begun, prepare},
     messages::{End, in_time, message, parse, say_goodbye, text_of},
     params::Params,
     response::{INTERNAL, INTERNAL_MESSAGE, Payload, Subscriber, is_request_error, log_fault, request_error, settle},
@@ -132,8 +133,17 @@ struct Running {
     abort: AbortHandle,
     /// Whether a response was sent.
     answered: bool,
+    started: std::time::Instant,
+    /// How it went so far.
+    outcome: Outcome,
     /// Where a client that has read all that was sent would go on.
     position: Option<Arc<str>>,
+}
+
+impl Running {
+    fn ended(&self, figures: &Figures) {
+        figures.operations.ended(self.kind, Transport::WebSocket, self.outcome, self.started.elapsed());
+    }
 }
 
 struct Connection<E, A: Authenticate> {
@@ -236,7 +246,7 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
                 Ok(())
             }
             Err(error) => {
-                self.endpoint().figures.refused.fetch_add(1, Ordering::Relaxed);
+                self.endpoint().figures.refuse(&error);
                 self.send_errors(&id, &[*error]).await
             }
         }
@@ -249,26 +259,39 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
         let serial = self.serial;
         let (abort, registration) = AbortHandle::new_pair();
         self.operations.push(Abortable::new(Responses { serial, inner: Some(responses) }, registration));
-        let running =
-            Running { serial, id, kind, document, name, request, subscriber, abort, answered: false, position: None };
+        let running = Running {
+            serial,
+            id,
+            kind,
+            document,
+            name,
+            request,
+            subscriber,
+            abort,
+            answered: false,
+            position: None,
+            started: begun(),
+            outcome: Outcome::Ok,
+        };
         self.running.push(running);
         let figures = &self.endpoint().figures;
-        figures.operations.fetch_add(1, Ordering::Relaxed);
         figures.subscriptions.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Ends the operations that `which` picks; nothing more of them is sent.
     fn forget(&mut self, which: impl Fn(&Running) -> bool) {
         let before = self.running.len();
+        let figures = &self.presence.endpoint.figures;
         self.running.retain(|running| {
             let gone = which(running);
             if gone {
                 running.abort.abort();
+                running.ended(figures);
             }
             !gone
         });
         let gone = (before - self.running.len()) as u64;
-        self.endpoint().figures.subscriptions.fetch_sub(gone, Ordering::Relaxed);
+        figures.subscriptions.fetch_sub(gone, Ordering::Relaxed);
     }
 
     /// Sends an output and those that are ready behind it, then flushes once.
@@ -296,8 +319,10 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
                 let refused = !running.answered && is_refused(&response, running.kind);
                 documents.complete(&mut response, &running.document, running.name.as_deref());
                 settle(&mut response, running.request, suggestions);
+                running.outcome = self.presence.endpoint.figures.outcome(&response);
                 running.answered = true;
                 if refused {
+                    running.outcome = running.outcome.refused();
                     (message(Some(&running.id), "error", Some(&response.errors))?, true)
                 } else {
                     (message(Some(&running.id), "next", Some(Payload::new(&response)))?, false)
@@ -306,6 +331,7 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
             Output::Finished => (message::<()>(Some(&running.id), "complete", None)?, true),
             Output::Panicked => {
                 log_fault(running.request, &"a resolver panicked");
+                running.outcome = Outcome::Fault;
                 let error = request_error(INTERNAL, INTERNAL_MESSAGE, running.request);
                 (message(Some(&running.id), "error", Some([error]))?, true)
             }
@@ -408,18 +434,21 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
 impl<E, A: Authenticate> Drop for Connection<E, A> {
     fn drop(&mut self) {
         let left = self.running.len() as u64;
+        for running in &self.running {
+            running.ended(&self.presence.endpoint.figures);
+        }
         self.presence.endpoint.figures.subscriptions.fetch_sub(left, Ordering::Relaxed);
     }
 }
 
 /// Whether a first response says that the operation didn't begin: it is an `error` then, not a `next`.
-fn is_refused(response: &GraphqlResponse, kind: OperationType) -> bool {
+pub(crate) fn is_refused(response: &GraphqlResponse, kind: OperationType) -> bool {
     let no_stream = kind == OperationType::Subscription && response.data == Value::Null && !response.errors.is_empty();
     no_stream || is_request_error(response)
 }
 
 /// Ends when a shutdown is told. A sender that is dropped tells nothing.
-async fn stopping(shutdown: &mut tokio::sync::watch::Receiver<bool>) {
+pub(crate) async fn stopping(shutdown: &mut tokio::sync::watch::Receiver<bool>) {
     if shutdown.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }

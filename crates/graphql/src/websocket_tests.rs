@@ -441,7 +441,7 @@ async fn a_shutdown_tells_each_subscription_where_to_resume_and_closes_with_1001
     assert_eq!(second.hears().await["payload"]["data"]["ticks"]["position"], 42);
     assert_eq!(second.hears().await["type"], "complete");
     let figures = served.house.options.figures.clone();
-    soon("all three", || figures.operations.load(Ordering::SeqCst) == 3).await;
+    soon("both", || figures.subscriptions.load(Ordering::SeqCst) == 2).await;
     served.house.shutdown.send(true).unwrap();
     for (client, id) in [(&mut client, "1"), (&mut second, "2")] {
         let told = client.hears().await;

@@ -16,6 +16,7 @@ use crate::{
     failure::Failure,
     metrics::Metrics,
     progress::{self, Unit},
+    stage::Stage,
     wiring::System,
 };
 
@@ -85,7 +86,7 @@ pub async fn ask(config: &Config, question: Question, what: &'static str, unit: 
         }
         Ok(None) => {
             let folder = DataFolder::open(&config.data)?;
-            let system = System::open(folder, config, Metrics::new()).await?;
+            let system = System::open(folder, config, Metrics::new(), Stage::default()).await?;
             let answer = admin::Answers::answer(&*system, question, steps).await;
             system.close().await?;
             answer

@@ -46,6 +46,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Without a byte in either direction and without a request being answered.
     pub idle_timeout: Duration,
+    /// While there is something to write of which the client takes no byte.
+    pub stall_timeout: Duration,
     /// From the shutdown to the cutting of what is still open.
     pub shutdown_grace: Duration,
 }
@@ -55,13 +57,14 @@ pub struct Limits {
 pub enum Cut {
     SlowHeaders,
     Idle,
+    Stalled,
 }
 
-/// Accepts and serves until `shutdown` becomes true, then drains: lets requests end, at most for the grace. Returns how
+/// Accepts and serves what `router` holds at the moment of each request, until `shutdown` becomes true, then drains: lets requests end, at most for the grace. Returns how
 /// many connections were still open after it. `on_cut` is told of each connection that ran out of time.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    router: watch::Receiver<Router>,
     limits: Limits,
     mut shutdown: watch::Receiver<bool>,
     on_cut: impl Fn(Cut) + Clone + Send + Sync + 'static,
@@ -120,14 +123,14 @@ async fn connection(
     builder: &auto::Builder<TokioExecutor>,
     stream: Watched,
     activity: Arc<Activity>,
-    router: Router,
+    router: watch::Receiver<Router>,
     limits: Limits,
     mut shutdown: watch::Receiver<bool>,
 ) -> Option<Cut> {
     let for_requests = activity.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let in_flight = for_requests.begin();
-        let router = router.clone();
+        let router = router.borrow().clone();
         async move {
             let response = router.oneshot(request.map(Body::new)).await;
             drop(in_flight);
@@ -156,6 +159,8 @@ struct Activity {
     last: AtomicU64,
     /// Since when headers are awaited, plus one; 0 while none are.
     headers_since: AtomicU64,
+    /// Since when the client takes nothing of what is written, plus one; 0 while it does.
+    blocked_since: AtomicU64,
     requests: AtomicU32,
     /// Bytes read, up to the preface's length.
     seen: AtomicU32,
@@ -168,6 +173,7 @@ impl Activity {
             accepted: Instant::now(),
             last: AtomicU64::new(0),
             headers_since: AtomicU64::new(1),
+            blocked_since: AtomicU64::new(0),
             requests: AtomicU32::new(0),
             seen: AtomicU32::new(0),
             http2: AtomicBool::new(true),
@@ -197,6 +203,12 @@ impl Activity {
 
     fn wrote(&self) {
         self.last.store(self.now(), Relaxed);
+        self.blocked_since.store(0, Relaxed);
+    }
+
+    /// The client's window is full.
+    fn blocked(&self) {
+        let _ = self.blocked_since.compare_exchange(0, self.now() + 1, Relaxed, Relaxed);
     }
 
     /// A request's headers are there; it is in flight until the value is dropped.
@@ -209,13 +221,19 @@ impl Activity {
     /// Waits until the connection has run out of time.
     async fn expired(&self, limits: Limits) -> Cut {
         let (header, idle) = (limits.header_timeout.as_millis() as u64, limits.idle_timeout.as_millis() as u64);
-        let look = (limits.header_timeout.min(limits.idle_timeout) / 4).max(Duration::from_millis(5));
+        let stall = limits.stall_timeout.as_millis() as u64;
+        let look = (limits.header_timeout.min(limits.idle_timeout).min(limits.stall_timeout) / 4)
+            .max(Duration::from_millis(5));
         loop {
             sleep(look).await;
             let now = self.now();
             let headers_since = self.headers_since.load(Relaxed);
             if headers_since > 0 && now >= headers_since - 1 + header {
                 return Cut::SlowHeaders;
+            }
+            let blocked_since = self.blocked_since.load(Relaxed);
+            if blocked_since > 0 && now >= blocked_since - 1 + stall {
+                return Cut::Stalled;
             }
             // While a request is being answered nothing need move: that has a bound of its own.
             if self.requests.load(Relaxed) == 0 && now >= self.last.load(Relaxed) + idle {
@@ -254,8 +272,10 @@ impl AsyncRead for Watched {
 
 impl Watched {
     fn told(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if matches!(polled, Poll::Ready(Ok(bytes)) if bytes > 0) {
-            self.activity.wrote();
+        match polled {
+            Poll::Ready(Ok(bytes)) if bytes > 0 => self.activity.wrote(),
+            Poll::Pending => self.activity.blocked(),
+            Poll::Ready(_) => {}
         }
         polled
     }

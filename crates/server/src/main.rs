@@ -21,7 +21,9 @@ mod operations;
 mod pages;
 mod progress;
 mod serve;
+mod stage;
 mod urls;
+mod watched;
 mod wiring;
 
 use std::process::ExitCode;

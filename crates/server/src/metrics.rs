@@ -10,8 +10,9 @@ use std::{
 use http::{Method, StatusCode};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet, text::encode},
     metrics::{
+        MetricType,
         counter::{ConstCounter, Counter},
         family::Family,
         gauge::{ConstGauge, Gauge},
@@ -68,11 +69,24 @@ pub enum Kind {
     Gauge,
 }
 
+/// The labels of one figure: their values are ours, never a client's.
+pub type Labels = Vec<(&'static str, String)>;
+
+/// A figure that somebody else keeps, read when it is asked for.
+enum Read {
+    Counter(Box<dyn Fn() -> u64 + Send + Sync>),
+    Gauge(Box<dyn Fn() -> u64 + Send + Sync>),
+    Counters(Box<dyn Fn() -> Vec<(Labels, u64)> + Send + Sync>),
+    /// In seconds.
+    Times(Box<dyn Fn() -> Vec<(Labels, f64)> + Send + Sync>),
+    /// In seconds; each bucket's own count, the last one without a bound.
+    Histograms(&'static [f64], Box<dyn Fn() -> Vec<(Labels, Vec<u64>, f64)> + Send + Sync>),
+}
+
 struct Elsewhere {
     name: &'static str,
     help: &'static str,
-    kind: Kind,
-    read: Box<dyn Fn() -> u64 + Send + Sync>,
+    read: Read,
 }
 
 impl fmt::Debug for Elsewhere {
@@ -84,16 +98,40 @@ impl fmt::Debug for Elsewhere {
 impl Collector for Elsewhere {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         // The registry puts its prefix before the name.
-        let name = self.name;
-        let value = (self.read)();
-        match self.kind {
-            Kind::Counter => {
-                let counter = ConstCounter::new(value);
-                counter.encode(encoder.encode_descriptor(name, self.help, None, counter.metric_type())?)
+        let (name, help) = (self.name, self.help);
+        match &self.read {
+            Read::Counter(read) => {
+                let counter = ConstCounter::new(read());
+                counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
             }
-            Kind::Gauge => {
-                let gauge = ConstGauge::new(value as i64);
-                gauge.encode(encoder.encode_descriptor(name, self.help, None, gauge.metric_type())?)
+            Read::Gauge(read) => {
+                let gauge = ConstGauge::new(read() as i64);
+                gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+            }
+            Read::Counters(read) => {
+                let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+                for (labels, count) in read() {
+                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+                }
+                Ok(())
+            }
+            Read::Times(read) => {
+                let mut family = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Counter)?;
+                for (labels, seconds) in read() {
+                    ConstCounter::new(seconds).encode(family.encode_family(&labels)?)?;
+                }
+                Ok(())
+            }
+            Read::Histograms(bounds, read) => {
+                let mut family = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+                for (labels, buckets, seconds) in read() {
+                    let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+                    let bounded: Vec<_> = bounds.zip(buckets.iter().copied()).collect();
+                    let count = buckets.iter().sum();
+                    let mut histogram = family.encode_family(&labels)?;
+                    histogram.encode_histogram::<NoLabelSet>(seconds, count, &bounded, None)?;
+                }
+                Ok(())
             }
         }
     }
@@ -145,7 +183,46 @@ impl Metrics {
         kind: Kind,
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) {
-        let elsewhere = Elsewhere { name, help, kind, read: Box::new(read) };
+        let read = match kind {
+            Kind::Counter => Read::Counter(Box::new(read)),
+            Kind::Gauge => Read::Gauge(Box::new(read)),
+        };
+        self.collect(name, help, read);
+    }
+
+    /// The same for counters that are told apart by labels.
+    pub fn watch_counters(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Vec<(Labels, u64)> + Send + Sync + 'static,
+    ) {
+        self.collect(name, help, Read::Counters(Box::new(read)));
+    }
+
+    /// The same for seconds that add up.
+    pub fn watch_times(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Vec<(Labels, f64)> + Send + Sync + 'static,
+    ) {
+        self.collect(name, help, Read::Times(Box::new(read)));
+    }
+
+    /// The same for histograms of seconds, with the upper bounds of all buckets but the last.
+    pub fn watch_histograms(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        bounds: &'static [f64],
+        read: impl Fn() -> Vec<(Labels, Vec<u64>, f64)> + Send + Sync + 'static,
+    ) {
+        self.collect(name, help, Read::Histograms(bounds, Box::new(read)));
+    }
+
+    fn collect(&self, name: &'static str, help: &'static str, read: Read) {
+        let elsewhere = Elsewhere { name, help, read };
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).register_collector(Box::new(elsewhere));
     }
 
@@ -165,6 +242,7 @@ impl Metrics {
         let reason = match cut {
             Cut::SlowHeaders => "slow_headers",
             Cut::Idle => "idle",
+            Cut::Stalled => "stalled",
         };
         self.cuts.get_or_create(&Named::new(reason)).inc();
     }

@@ -29,6 +29,7 @@ use crate::{
     health, listener,
     metrics::Metrics,
     pages::Home,
+    stage::Stage,
     urls::Urls,
     wiring::System,
 };
@@ -56,25 +57,30 @@ pub async fn serve(settled: &Settled, ready_json: bool) -> Result<(), Failure> {
     let listener = bind(config.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::caused("can't tell the port", &error))?;
     let started = clock::monotonic();
-    let metrics = Metrics::new();
-    let system = open(config, &metrics, &mut stop_signals).await?;
+    let (metrics, stage) = (Metrics::new(), Stage::default());
+    let (shutdown, down) = watch::channel(false);
+    let edge = Arc::new(Edge::new(config, metrics.clone()));
+    let (routes, routed) = watch::channel(stage.router(edge.clone()));
+    let limits = listener::Limits {
+        connections_max: config.connections_max,
+        header_timeout: config.header_timeout,
+        idle_timeout: config.idle_timeout,
+        stall_timeout: Duration::from_secs(witan_graphql::limits::STALL_SECONDS_MAX),
+        shutdown_grace: config.shutdown_grace,
+    };
+    let cuts = metrics.clone();
+    let serving = tokio::spawn(listener::serve(listener, routed, limits, down.clone(), move |cut| cuts.cut(cut)));
+    tracing::info!(%address, "listening; opening the data folder");
+    let system = open(config, &metrics, &stage, &mut stop_signals).await?;
     let opened = started.elapsed();
     let first = match system.first_start() {
         Some(nonce) => Some(make_first_organization(&system, &nonce).await?),
         None => None,
     };
-    let (shutdown, down) = watch::channel(false);
     let urls = Urls::new(&config.public_url.clone().unwrap_or_else(|| url_of(address)));
     let operators = admin::listen(system.data()).map_err(|error| Failure::caused("the operator's socket", &error))?;
     let operators = tokio::spawn(admin::serve(operators, system.clone()));
-    let router = router(config, &system, &metrics, &urls, down.clone());
-    let limits = listener::Limits {
-        connections_max: config.connections_max,
-        header_timeout: config.header_timeout,
-        idle_timeout: config.idle_timeout,
-        shutdown_grace: config.shutdown_grace,
-    };
-    let serving = tokio::spawn(listener::serve(listener, router, limits, down, move |cut| metrics.cut(cut)));
+    let _before = routes.send_replace(router(config, &system, &metrics, &urls, edge, down));
     let json = ready_json || config.log_format == LogFormat::Json;
     tell_ready(&Ready { urls: &urls, system: &system, first: first.as_ref(), opened }, config, json);
     if first.is_some() {
@@ -90,14 +96,20 @@ pub async fn serve(settled: &Settled, ready_json: bool) -> Result<(), Failure> {
     stop(&system, serving, operators).await
 }
 
-async fn open(config: &Config, metrics: &Metrics, stop_signals: &mut StopSignals) -> Result<Arc<System>, Failure> {
+async fn open(
+    config: &Config,
+    metrics: &Metrics,
+    stage: &Stage,
+    stop_signals: &mut StopSignals,
+) -> Result<Arc<System>, Failure> {
+    stage.reached("the data folder");
     let folder = DataFolder::open_or_make(&config.data, "serve", System::fill)?;
     if folder.made {
         tracing::info!("made a new data folder");
     }
     tokio::select! {
-        opened = System::open(folder, config, metrics.clone()) => opened,
-        // Nothing is served yet, so nobody needs to be told; a rebuild of the read models can take minutes.
+        opened = System::open(folder, config, metrics.clone(), stage.clone()) => opened,
+        // Nothing but health is served yet, so nobody needs to be told; a rebuild of the read models can take minutes.
         () = stop_signals.wait() => {
             tracing::info!("told to stop before it served");
             std::process::exit(0);
@@ -123,6 +135,7 @@ fn router(
     system: &Arc<System>,
     metrics: &Metrics,
     urls: &Urls,
+    edge: Arc<Edge>,
     down: watch::Receiver<bool>,
 ) -> Router {
     let home = Home::new(urls, config.metrics);
@@ -143,7 +156,6 @@ fn router(
             move || async move { ([(CONTENT_TYPE, METRICS_TYPE)], metrics.text(&system.standing(*down.borrow()))) };
         router = router.route("/metrics", get(text));
     }
-    let edge = Arc::new(Edge::new(config, metrics.clone()));
     router.merge(graphql).fallback(nothing_here).layer(from_fn_with_state(edge, edge::pass))
 }
 

@@ -13,14 +13,13 @@ use witan_app::{
     reactors::{self, Leadership, Reactors},
 };
 use witan_auth::{Policies, TokenKey};
-use witan_domain::OrganizationId;
 use witan_event_store::{EventStore, Position};
 use witan_event_store_embedded::{Journal, OpenError, Options as JournalOptions};
 use witan_graphql::{Callers, Figures, Limits, Options as GraphqlOptions, Services};
 use witan_ledger::{LedgerError, MerkleLog, Signer};
 use witan_media::{FakeMedia, Media, NoMedia};
 use witan_projections::ReadModels;
-use witan_vault::{AliasKind, MasterKey, Vault};
+use witan_vault::{MasterKey, Vault};
 
 use crate::{
     clock,
@@ -31,7 +30,9 @@ use crate::{
     health::{FollowerStanding, Part, Standing},
     lookups::ModelLookups,
     measured::Measured,
-    metrics::{Kind, Metrics},
+    metrics::Metrics,
+    stage::Stage,
+    watched,
 };
 
 /// Is there from the making of a data folder until its first organization was made and its key told. Holds what makes
@@ -54,7 +55,7 @@ pub struct System {
     pub(crate) app: Arc<App>,
     reactors: Reactors,
     media: config::Media,
-    figures: Arc<Figures>,
+    pub(crate) figures: Arc<Figures>,
     stop: watch::Sender<bool>,
     followers: Mutex<Vec<JoinHandle<()>>>,
     /// Backups and replays, one at a time.
@@ -78,18 +79,34 @@ impl System {
 
     /// Opens all parts, starts the followers, and waits until the read models know all that the journal has: access
     /// must not be judged by old grants.
-    pub async fn open(folder: DataFolder, config: &Config, metrics: Metrics) -> Result<Arc<Self>, Failure> {
+    pub async fn open(
+        folder: DataFolder,
+        config: &Config,
+        metrics: Metrics,
+        stage: Stage,
+    ) -> Result<Arc<Self>, Failure> {
+        Self::open_with(folder, config, metrics, stage, Sources::machine()).await
+    }
+
+    /// The same with a clock and a chance of the caller's.
+    pub async fn open_with(
+        folder: DataFolder,
+        config: &Config,
+        metrics: Metrics,
+        stage: Stage,
+        sources: Sources,
+    ) -> Result<Arc<Self>, Failure> {
         let media = config.media;
-        let for_store = metrics.clone();
-        let opened = tokio::task::spawn_blocking(move || Opened::open(folder, media, for_store)).await;
+        let (for_store, parts_stage) = (metrics.clone(), stage.clone());
+        let opened = tokio::task::spawn_blocking(move || Opened::open(folder, for_store, &parts_stage)).await;
         let opened = opened.map_err(|error| Failure::caused("opening the data folder", &error))??;
-        let system = Arc::new(opened.start(media)?);
+        let system = Arc::new(opened.start(media, sources)?);
         if let Some(backups) = &config.backups {
             let kept = erasures::keep(system.vault.clone(), backups.clone(), system.stop.subscribe());
             system.follow([tokio::spawn(kept)]);
         }
-        system.count(&metrics);
-        system.catch_up().await;
+        watched::watch(&system, &metrics);
+        system.catch_up(&stage).await;
         Ok(system)
     }
 
@@ -97,77 +114,18 @@ impl System {
         self.followers.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
     }
 
-    async fn catch_up(&self) {
+    async fn catch_up(&self, stage: &Stage) {
         let newest = *self.store.durable().borrow();
+        stage.reached("the read models");
         while !self.read_models.wait_for(newest, CATCH_UP_TOLD_EVERY).await {
             let progress = self.read_models.progress().borrow().clone();
             if progress.stopped.is_some() {
                 return;
             }
-            tracing::info!(position = progress.position.0, of = newest.0, "the read models are catching up");
+            let (position, of) = (progress.position.0, newest.0);
+            stage.reached(format!("the read models, at position {position} of {of}"));
+            tracing::info!(position, of, "the read models are catching up");
         }
-    }
-
-    fn count(&self, metrics: &Metrics) {
-        let figures = |read: fn(&Figures) -> u64| {
-            let figures = self.figures.clone();
-            move || read(&figures)
-        };
-        use std::sync::atomic::Ordering::Relaxed;
-        metrics.watch(
-            "graphql_subscriptions",
-            "Live GraphQL subscriptions",
-            Kind::Gauge,
-            figures(|f| f.subscriptions.load(Relaxed)),
-        );
-        metrics.watch("graphql_websockets", "Open WebSockets", Kind::Gauge, figures(|f| f.connections() as u64));
-        metrics.watch(
-            "graphql_requests",
-            "GraphQL requests over HTTP",
-            Kind::Counter,
-            figures(|f| f.requests.load(Relaxed)),
-        );
-        metrics.watch(
-            "graphql_operations",
-            "GraphQL operations begun on WebSockets",
-            Kind::Counter,
-            figures(|f| f.operations.load(Relaxed)),
-        );
-        metrics.watch(
-            "graphql_refused",
-            "GraphQL documents and messages refused by a limit",
-            Kind::Counter,
-            figures(|f| f.refused.load(Relaxed)),
-        );
-        metrics.watch(
-            "graphql_unauthenticated",
-            "Callers refused for their credential",
-            Kind::Counter,
-            figures(|f| f.unauthenticated.load(Relaxed)),
-        );
-        metrics.watch(
-            "graphql_let_go",
-            "WebSockets closed because nobody read",
-            Kind::Counter,
-            figures(|f| f.let_go.load(Relaxed)),
-        );
-        let parts = |read: fn(&App) -> u64| {
-            // The app appends to a store that counts here: a strong one would keep both for ever.
-            let app = Arc::downgrade(&self.app);
-            move || app.upgrade().map_or(0, |app| read(&app))
-        };
-        metrics.watch(
-            "conflicts",
-            "Commands decided anew because another was faster",
-            Kind::Counter,
-            parts(|a| a.parts.conflicts.load(Relaxed)),
-        );
-        metrics.watch(
-            "refusals",
-            "Requests refused by policy",
-            Kind::Counter,
-            parts(|a| a.parts.refusals.load(Relaxed)),
-        );
     }
 
     pub fn data(&self) -> &Path {
@@ -224,7 +182,7 @@ impl System {
         Standing {
             position: newest.0,
             journal: Part::new(self.store.trouble().or(damage)),
-            vault: Part::new(self.vault_trouble()),
+            vault: Part::new(self.vault.trouble().map(|error| error.to_string())),
             followers: followers.collect(),
             media: match self.media {
                 config::Media::None => "none",
@@ -232,12 +190,6 @@ impl System {
             },
             shutting_down,
         }
-    }
-
-    /// A look-up that finds nothing still shows whether the vault answers.
-    fn vault_trouble(&self) -> Option<String> {
-        let looked = self.vault.find_alias(OrganizationId(0), AliasKind::Login, "");
-        looked.err().map(|error| error.to_string())
     }
 
     /// Followers come to a safe point, then the journal is closed.
@@ -274,7 +226,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(folder: DataFolder, _media: config::Media, metrics: Metrics) -> Result<Self, Failure> {
+    fn open(folder: DataFolder, metrics: Metrics, stage: &Stage) -> Result<Self, Failure> {
         let parts = folder.parts();
         let data = parts.data().display().to_string();
         if std::fs::read_dir(parts.journal()).is_ok_and(|mut entries| entries.next().is_none()) {
@@ -283,14 +235,18 @@ impl Opened {
             )));
         }
         let failed = |what: &'static str| move |error: &dyn std::error::Error| Failure::caused(what, error);
+        stage.reached("the journal");
         let journal =
             Journal::open(parts.journal(), JournalOptions::default()).map_err(|error| journal_failure(&error))?;
         tell_opened(&journal);
         let journal = Arc::new(journal);
         let store = Arc::new(Measured::new(journal.clone(), metrics));
+        stage.reached("the vault");
         let key = MasterKey::open(&vault_key(&parts)).map_err(|e| failed("the vault's key")(&e))?;
         let vault = Arc::new(Vault::open(&vault_file(&parts), key).map_err(|e| failed("the vault")(&e))?);
+        stage.reached("the read models' database");
         let read_models = ReadModels::open(&read_model_rows(&parts)).map_err(|e| failed("the read models")(&e))?;
+        stage.reached("the Merkle log");
         let tokens = TokenKey::open(&token_key(&parts)).map_err(|e| failed("the key of join tokens")(&e))?;
         let merkle_log = open_merkle_log(&parts.ledger()).map_err(|e| failed("the Merkle log")(&e))?;
         let signer = Signer::open(parts.data()).map_err(|e| failed("the key of checkpoints")(&e))?;
@@ -308,7 +264,7 @@ impl Opened {
         })
     }
 
-    fn start(self, media: config::Media) -> Result<System, Failure> {
+    fn start(self, media: config::Media, sources: Sources) -> Result<System, Failure> {
         let Self { folder, journal, store, vault, read_models, tokens, merkle_log, signer, policies } = self;
         let carried: Arc<dyn Media> = match media {
             config::Media::None => Arc::new(NoMedia),
@@ -324,7 +280,7 @@ impl Opened {
             merkle_log,
             signer,
             media: carried,
-            sources: Sources::machine(),
+            sources,
         }));
         let (stop, stopped) = watch::channel(false);
         let cursors = folder.parts().read_models().join("reactors");

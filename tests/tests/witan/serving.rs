@@ -1,5 +1,7 @@
 //! Starting, stopping, and being killed.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use witan_tests::server::{Options, Server};
 
@@ -69,4 +71,73 @@ async fn a_wrong_value_names_the_key_and_where_it_came_from() {
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("listen") && said.contains("--set"), "{said}");
+}
+
+/// A pipe in the place of the vault's key holds the start up for as long as the test wants.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_answers_while_the_server_is_still_opening() {
+    let mut server = Server::start(Options::default());
+    server.stop();
+    let key = server.data().join("keys/vault.key");
+    let bytes = std::fs::read(&key).expect("the key is there");
+    std::fs::remove_file(&key).expect("the key can be taken away");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &key,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .expect("a pipe can be made");
+    let logged = server.log().len();
+    let log = server.scratch().join("server.log");
+    let starting = tokio::task::spawn_blocking(move || {
+        server.restart();
+        server
+    });
+
+    let url = format!("http://{}", listening_at(&log, logged).await);
+    let get = async |path: &str| reqwest::get(format!("{url}{path}")).await.expect("the server answers");
+    let why = loop {
+        let ready = get("/health/ready").await;
+        assert_eq!(ready.status().as_u16(), 503);
+        let body: Value = ready.json().await.expect("health is JSON");
+        let why = body["why"][0].as_str().expect("it says why").to_owned();
+        if why.contains("vault") {
+            break why;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(why, "opening: the vault");
+    assert_eq!(get("/health/live").await.status().as_u16(), 200);
+    let client = reqwest::Client::new();
+    let asked = client.post(format!("{url}/graphql")).json(&json!({ "query": VIEWER })).send().await;
+    let refused = asked.expect("the server answers");
+    assert_eq!(refused.status().as_u16(), 503);
+    assert!(refused.headers().contains_key("retry-after") && refused.headers().contains_key("x-request-id"));
+    let body: Value = refused.json().await.expect("a refusal is JSON");
+    assert_eq!(body["errors"][0]["extensions"]["code"], "UNAVAILABLE");
+
+    tokio::task::spawn_blocking(move || std::fs::write(&key, bytes).expect("the server reads its key"))
+        .await
+        .expect("it is written");
+    let server = starting.await.expect("the server starts");
+    assert_eq!(get("/health/ready").await.status().as_u16(), 200, "at the same address");
+    assert!(!server.owner().sees(VIEWER, json!({})).await.is_null());
+}
+
+/// The address that a starting server says in its log.
+async fn listening_at(log: &std::path::Path, after: usize) -> String {
+    for _ in 0..1_000 {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let said = text.get(after..).unwrap_or_default().lines().find_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            Some(line["address"].as_str()?.to_owned())
+        });
+        if let Some(address) = said {
+            return address;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the server does not say where it listens:\n{}", std::fs::read_to_string(log).unwrap_or_default());
 }

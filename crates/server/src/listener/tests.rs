@@ -16,8 +16,12 @@ const SHORT: Limits = Limits {
     connections_max: 4,
     header_timeout: Duration::from_millis(200),
     idle_timeout: Duration::from_millis(600),
+    stall_timeout: Duration::from_millis(300),
     shutdown_grace: Duration::from_millis(800),
 };
+
+/// More than the kernel keeps for a client that doesn't read.
+const LARGE_BYTES: usize = 64 << 20;
 
 struct Running {
     address: SocketAddr,
@@ -39,8 +43,10 @@ async fn running(limits: Limits) -> Running {
             "slow"
         }),
     );
+    let large = || async { vec![b'x'; LARGE_BYTES] };
+    let router = router.route("/large", get(large));
     let on_cut = move |cut| told.lock().unwrap().push(cut);
-    let served = tokio::spawn(serve(listener, router, limits, down, on_cut));
+    let served = tokio::spawn(serve(listener, watch::channel(router).1, limits, down, on_cut));
     Running { address, shutdown, served, cuts }
 }
 
@@ -197,7 +203,7 @@ async fn a_shutdown_is_bounded() {
         }),
     );
     let limits = Limits { shutdown_grace: Duration::from_millis(200), ..SHORT };
-    let served = tokio::spawn(serve(listener, router, limits, down, |_| {}));
+    let served = tokio::spawn(serve(listener, watch::channel(router).1, limits, down, |_| {}));
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     while STARTED.load(Relaxed) == 0 {
@@ -205,4 +211,33 @@ async fn a_shutdown_is_bounded() {
     }
     shutdown.send_replace(true);
     assert_eq!(timeout(Duration::from_secs(2), served).await.unwrap().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_cut() {
+    let server = running(SHORT).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    sleep(Duration::from_millis(900)).await;
+    assert_eq!(server.cuts(), [Cut::Stalled]);
+    let mut rest = Vec::new();
+    let read = stream.read_to_end(&mut rest).await;
+    assert!(read.is_err() || rest.len() < LARGE_BYTES, "{read:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_gets_its_answer() {
+    let server = running(SHORT).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let (mut read, mut buffer) = (0, vec![0; 4 << 20]);
+    loop {
+        match stream.read(&mut buffer).await.unwrap() {
+            0 => break,
+            bytes => read += bytes,
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(read > LARGE_BYTES, "{read}");
+    assert!(server.cuts().is_empty());
 }

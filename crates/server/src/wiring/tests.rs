@@ -1,6 +1,10 @@
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
+use witan_app::{Error, Request, users::NewUser};
+use witan_domain::{AccountRole, Actor, CorrelationId, EventId, OrganizationId, RoleScope, UserId};
+use witan_event_store::{Append, ExpectedVersion, NewEvent};
 use witan_verify::{Bundle, verify_bundle};
 
 use super::*;
@@ -21,7 +25,7 @@ impl Place {
 
     async fn open(&self) -> Arc<System> {
         let folder = DataFolder::open_or_make(&self.data(), "serve", System::fill).unwrap();
-        System::open(folder, &Config::default(), Metrics::new()).await.unwrap()
+        System::open(folder, &Config::default(), Metrics::new(), Stage::default()).await.unwrap()
     }
 }
 
@@ -163,7 +167,9 @@ async fn a_backup_of_a_running_system_serves_again() {
     drop(system);
     let restored = Config { data: place.folder.path().join("restored"), ..Config::default() };
     crate::backup::restore(&restored, &folder, None, true).await.unwrap();
-    let system = System::open(DataFolder::open(&restored.data).unwrap(), &restored, Metrics::new()).await.unwrap();
+    let system = System::open(DataFolder::open(&restored.data).unwrap(), &restored, Metrics::new(), Stage::default())
+        .await
+        .unwrap();
     assert_eq!(system.standing(false).position, done.position);
     assert_eq!(listed(&system).await, pairs(&[("north", "active")]));
     assert!(system.first_start().is_none());
@@ -182,6 +188,54 @@ async fn a_journal_that_went_away_is_not_begun_anew() {
     std::fs::remove_dir_all(parts.journal()).unwrap();
     std::fs::create_dir(parts.journal()).unwrap();
     let folder = DataFolder::open(&place.data()).unwrap();
-    let failure = System::open(folder, &Config::default(), Metrics::new()).await.err().unwrap();
+    let failure = System::open(folder, &Config::default(), Metrics::new(), Stage::default()).await.err().unwrap();
     assert!(failure.text.contains("is empty, though the folder was made whole"), "{failure}");
+}
+
+/// The read models stop at an event that they don't know, and a right is taken away after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stopped_read_models_do_not_know_is_denied_also_after_a_restart() {
+    let place = Place::new();
+    let system = place.open().await;
+    let north = created(&system, "north").await;
+    let organization: OrganizationId = north.organization.parse().unwrap();
+    let owner: UserId = north.owner.parse().unwrap();
+    let ask = |actor: &Actor| Request::by(actor.clone(), CorrelationId(7));
+    let owner = Actor::User { organization, user: owner, key: None };
+    let new = NewUser { login: "ben".into(), name: "Ben".into(), ..NewUser::default() };
+    let (ben, _) = system.app.create_user(&ask(&owner), &new).await.unwrap();
+    let (admin, everywhere) = (AccountRole::Admin, RoleScope::Organization);
+    system.app.grant_role(&ask(&owner), ben, admin, everywhere, None).await.unwrap();
+    let ben = Actor::User { organization, user: ben, key: None };
+    let creates = async |system: &System, login: &str| {
+        let new = NewUser { login: login.into(), name: login.into(), ..NewUser::default() };
+        system.app.create_user(&ask(&ben), &new).await.map(|_| ())
+    };
+    creates(&system, "carl").await.unwrap();
+    assert!(system.app.authenticate(Some(&north.api_key)).await.unwrap().is_some());
+    listed(&system).await;
+
+    let event = NewEvent {
+        id: EventId(1),
+        kind: "FromTheFuture".into(),
+        schema: 1,
+        metadata: Bytes::from_static(b"{}"),
+        data: Bytes::from_static(b"{}"),
+    };
+    let (stream, expected) = ("reservation-future".to_owned(), ExpectedVersion::Any);
+    let now = system.app.sources().now();
+    system.store.append(Append { stream, organization: None, expected, events: vec![event], now }).await.unwrap();
+    let mut progress = system.read_models.progress();
+    progress.wait_for(|progress| progress.stopped.is_some()).await.unwrap();
+    creates(&system, "dora").await.unwrap();
+    system.close().await.unwrap();
+    drop(system);
+
+    let system = place.open().await;
+    assert!(system.standing(false).why_not_ready().iter().any(|why| why.contains("read-models has stopped")));
+    assert!(matches!(creates(&system, "emil").await, Err(Error::Forbidden { .. })));
+    assert!(matches!(system.app.authenticate(Some(&north.api_key)).await, Err(Error::Unavailable(_))));
+    let open = witan_app::Credentials { actor: ben.clone(), scopes: None };
+    assert!(!system.app.still_stands(&open).await);
+    system.close().await.unwrap();
 }
