@@ -21,6 +21,8 @@ mod operations;
 mod pages;
 mod progress;
 mod serve;
+#[cfg(test)]
+mod simulation;
 mod stage;
 mod urls;
 mod watched;
