@@ -1,15 +1,12 @@
 //! GraphQL over server-sent events, each rule as one sentence.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use axum::body::{Body, BodyDataStream};
 use futures_util::StreamExt;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt;
 
 use crate::{figures::Outcome, testing::House};

@@ -3,12 +3,12 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::Path,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use witan_domain::{
     Aggregate, EventId, OrganizationId, RoomId, SessionId, Timestamp,
     deadline::deadlines,
