@@ -27,6 +27,8 @@ use witan_event_store::{
 use witan_event_store_embedded::{Journal, OpenError, Options, verify};
 
 const WRITERS: u64 = 8;
+/// A longer log is thrown away: each round reads all of it, several times.
+const LOG_EVENTS_MAX: usize = 20_000;
 const FOLDER: &str = "WITAN_CRASH_FOLDER";
 
 fn rounds(fast: u32, thorough: u32) -> u32 {
@@ -222,8 +224,7 @@ fn killed_at_random_moments() {
         let (acknowledged, _) = listening.join().unwrap();
         total += acknowledged.len();
         check(folder.path(), &acknowledged, &mut before, &format!("round {round}"));
-        if before.len() > 100_000 {
-            // A log that only grows makes later rounds slow.
+        if before.len() > LOG_EVENTS_MAX {
             fs::remove_dir_all(folder.path()).unwrap();
             before.clear();
         }
@@ -394,7 +395,7 @@ fn power_cuts() {
         mounted.unmount();
         assert!(mounted.mount(), "round {round}: it mounts again");
         check(&folder, &acknowledged, &mut before, &format!("round {round}"));
-        if before.len() > 50_000 {
+        if before.len() > LOG_EVENTS_MAX {
             fs::remove_dir_all(&folder).unwrap();
             before.clear();
         }
