@@ -62,6 +62,18 @@ pub enum ProjectionError {
     Rebuilding,
 }
 
+impl ProjectionError {
+    /// Nothing of the batch was written, and it can be tried again: RocksDB goes on by itself when there is room.
+    fn is_full_disk(&self) -> bool {
+        // The binding gives the kind of an error and its text; what the kind of I/O error is stands only there.
+        matches!(self, Self::Database(error) if error.kind() == rocksdb::ErrorKind::IOError
+            && error.as_ref().contains("No space left on device"))
+    }
+}
+
+/// How long a batch waits for room on a full disk before it is tried again.
+const FULL_DISK_RETRIED_AFTER: Duration = Duration::from_secs(1);
+
 /// How the follower is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -176,7 +188,16 @@ impl ReadModels {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             // Folding is CPU and file work of milliseconds: it does not belong on the threads that answer requests.
-            tokio::task::block_in_place(|| self.folding.time(&batch, || fold.apply(&batch)))?;
+            while let Err(error) = tokio::task::block_in_place(|| self.folding.time(&batch, || fold.apply(&batch))) {
+                if !error.is_full_disk() {
+                    return Err(error);
+                }
+                tracing::warn!(%error, "the read models wait for room on the disk");
+                tokio::select! {
+                    () = tokio::time::sleep(FULL_DISK_RETRIED_AFTER) => {}
+                    _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                }
+            }
             self.tell(fold.position(), &batch);
         }
     }

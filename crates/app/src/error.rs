@@ -27,7 +27,7 @@ pub enum Error {
     Contention,
     #[error("This idempotency key was used with another input. Use a new key for a new request.")]
     IdempotencyKeyReused,
-    /// Nothing was recorded, and trying later may help.
+    /// Not all of what was asked is done, and trying again later may help. Of a process of steps, the first may be.
     #[error("{0}")]
     Unavailable(String),
     /// Recorded or not, nobody can tell before a restart.
@@ -41,6 +41,15 @@ pub enum Error {
 impl Error {
     pub fn fault(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Fault(Box::new(source))
+    }
+
+    /// Of a process of steps, the first may be recorded when there is no room for the next: nothing is said of that.
+    fn disk_full() -> Self {
+        Self::Unavailable(
+            "The server's disk is full: this was not done, or not to its end. Writes go on when there is room; the same \
+             request with its idempotency key then goes on where it was cut."
+                .into(),
+        )
     }
 
     /// A problem with one field of the input, found before any command was made.
@@ -87,7 +96,14 @@ impl From<DecodeError> for Error {
 
 impl From<VaultError> for Error {
     fn from(error: VaultError) -> Self {
-        Self::fault(error)
+        match error {
+            VaultError::Full => Self::disk_full(),
+            VaultError::Stopped(why) => {
+                tracing::error!(why, "the vault takes no more writes");
+                Self::Unavailable("The server takes no writes until it is restarted.".into())
+            }
+            error => Self::fault(error),
+        }
     }
 }
 
@@ -95,13 +111,11 @@ impl From<AppendError> for Error {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict { .. } => Self::Contention,
-            AppendError::Full => Self::Unavailable(
-                "The server's disk is full: nothing was recorded. Writes go on when there is room.".into(),
-            ),
+            AppendError::Full => Self::disk_full(),
             AppendError::OutcomeUnknown => Self::OutcomeUnknown,
             AppendError::Stopped(why) => {
                 tracing::error!(why, "the event store takes no more writes");
-                Self::Unavailable("The server takes no writes until it is restarted: nothing was recorded.".into())
+                Self::Unavailable("The server takes no writes until it is restarted.".into())
             }
             AppendError::Invalid(_) => Self::fault(error),
         }

@@ -72,7 +72,7 @@ pub fn start(
     let (owners, deadlines, ledger) = (add("owners"), add("deadlines"), add("ledger"));
     let tasks = vec![
         tokio::spawn(sessions.each(Reaction::Sessions)),
-        tokio::spawn(media.each(Reaction::Media)),
+        tokio::spawn(media::run(media)),
         tokio::spawn(erasures.each(Reaction::Erasures)),
         tokio::spawn(owners.each(Reaction::Owners)),
         tokio::spawn(deadlines::run(deadlines)),
@@ -118,17 +118,18 @@ impl Run {
 
     async fn follow(&mut self, reaction: Reaction) -> Result<(), Error> {
         let mut follower = Follower::new(Arc::clone(&self.app.store), self.cursor.open(self.app.store.as_ref())?);
+        self.reached(follower.position());
         loop {
             let batch = tokio::select! {
                 batch = follower.next_batch(BATCH_EVENTS) => batch?,
-                () = stopped(&mut self.stop) => return self.cursor.flush(),
+                () = stopped(&mut self.stop) => return Ok(self.cursor.flush()),
             };
             for recorded in &batch {
                 self.app.streams.saw(recorded);
                 if !self.insist(reaction, recorded).await? {
-                    return self.cursor.flush();
+                    return Ok(self.cursor.flush());
                 }
-                self.cursor.advance(recorded)?;
+                self.cursor.advance(recorded);
             }
             self.reached(follower.position());
         }

@@ -89,11 +89,35 @@ impl World {
 
     pub fn with_media(media: Arc<dyn Media>) -> Self {
         let folder = TempDir::new().unwrap();
-        let store = Arc::new(MemoryStore::new());
-        let clock = Clock(Arc::new(AtomicU64::new(1_800_000_000 * 1_000_000)));
         let key = MasterKey::create(&folder.path().join("vault.key"), [7; 32]).unwrap();
+        let vault = Vault::create(&folder.path().join("vault.db"), key).unwrap();
+        let signer = Signer::create(folder.path(), "test").unwrap();
+        let clock = Clock(Arc::new(AtomicU64::new(1_800_000_000 * 1_000_000)));
+        Self::started(folder, Arc::new(MemoryStore::new()), clock, vault, signer, media, 0)
+    }
+
+    /// The same after a start from a backup: the log is there, the reactors' cursors are not.
+    pub fn restored(self, media: Arc<dyn Media>) -> Self {
+        let Self { app, store, clock, folder, .. } = self;
+        drop(app);
+        std::fs::remove_dir_all(folder.path().join("reactors")).unwrap();
+        let key = MasterKey::open(&folder.path().join("vault.key")).unwrap();
+        let vault = Vault::open(&folder.path().join("vault.db"), key).unwrap();
+        let signer = Signer::open(folder.path()).unwrap();
+        Self::started(folder, store, clock, vault, signer, media, 1 << 32)
+    }
+
+    fn started(
+        folder: TempDir,
+        store: Arc<MemoryStore>,
+        clock: Clock,
+        vault: Vault,
+        signer: Signer,
+        media: Arc<dyn Media>,
+        drawn: u64,
+    ) -> Self {
         let log = Arc::new(LogDirectory { streams: Streams::new(store.clone()), store: store.clone() });
-        let (now, drawn) = (clock.clone(), AtomicU64::new(0));
+        let (now, drawn) = (clock.clone(), AtomicU64::new(drawn));
         let chance = move |bytes: &mut [u8]| {
             for chunk in bytes.chunks_mut(32) {
                 let digest = Sha256::digest(drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes());
@@ -102,13 +126,13 @@ impl World {
         };
         let app = App::new(Pieces {
             store: store.clone(),
-            vault: Arc::new(Vault::create(&folder.path().join("vault.db"), key).unwrap()),
+            vault: Arc::new(vault),
             policies: Policies::try_new().unwrap(),
             tokens: TokenKey::new([3; 32]),
             directory: log.clone(),
             lookups: log,
             merkle_log: MerkleLog::open(&folder.path().join("log")).unwrap(),
-            signer: Signer::create(folder.path(), "test").unwrap(),
+            signer,
             media,
             sources: Sources::given(move || now.now(), chance),
         });
@@ -116,9 +140,14 @@ impl World {
         Self { app, store, clock, folder, stop, correlation: AtomicU64::new(1) }
     }
 
+    /// Where the reactors keep their cursors.
+    pub fn cursors(&self) -> std::path::PathBuf {
+        self.folder.path().join("reactors")
+    }
+
     /// Starts the reactors; with them the world does by itself what follows.
     pub fn reacts(&self) -> Running {
-        let folder = self.folder.path().join("reactors");
+        let folder = self.cursors();
         std::fs::create_dir_all(&folder).unwrap();
         let leadership = Leadership::by_lock_of_data_folder();
         let (reactors, tasks) = reactors::start(&self.app, &leadership, &folder, &self.stop.subscribe());

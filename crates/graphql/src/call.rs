@@ -27,7 +27,7 @@ pub struct Call<'a> {
     pub request: Request,
 }
 
-/// Why a mutation did not do what it was asked. Nothing was recorded.
+/// Why a mutation did not do what it was asked. Nothing was changed.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct UserError {
     /// The input field that it is about, where it is about one.

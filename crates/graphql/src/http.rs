@@ -27,7 +27,8 @@ use http::{
     request::Parts,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
+use tracing::Instrument;
 use witan_domain::CorrelationId;
 
 use crate::{
@@ -181,10 +182,15 @@ async fn answer<E: Executor, A: Authenticate>(
         (OperationType::Query | OperationType::Mutation, _) => {}
     }
     // A panic in a resolver is this request's fault, not the connection's.
-    let executed = AssertUnwindSafe(endpoint.executor.execute(prepared.request)).catch_unwind().await;
+    let executed = match prepared.kind {
+        OperationType::Mutation => whole(&endpoint.executor, prepared.request).await.ok(),
+        OperationType::Query | OperationType::Subscription => {
+            AssertUnwindSafe(endpoint.executor.execute(prepared.request)).catch_unwind().await.ok()
+        }
+    };
     let figures = &endpoint.figures;
     let ended = |outcome| figures.operations.ended(prepared.kind, Transport::Http, outcome, started.elapsed());
-    let mut response = executed.map_err(|_| {
+    let mut response = executed.ok_or_else(|| {
         ended(Outcome::Fault);
         Problem::fault(id, &"a resolver panicked")
     })?;
@@ -200,6 +206,12 @@ async fn answer<E: Executor, A: Authenticate>(
 #[expect(clippy::disallowed_methods, reason = "measures a duration, decides nothing")]
 pub(crate) fn begun() -> Instant {
     Instant::now()
+}
+
+/// Runs a mutation in a task of its own: a caller who goes away, or whose time is over, must not cut it between two steps.
+pub(crate) fn whole<E: Executor>(executor: &E, request: GraphqlRequest) -> JoinHandle<GraphqlResponse> {
+    let executor = executor.clone();
+    tokio::spawn(async move { executor.execute(request).await }.in_current_span())
 }
 
 async fn identify<E, A: Authenticate>(

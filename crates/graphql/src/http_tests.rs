@@ -1,6 +1,6 @@
 //! GraphQL over HTTP, each status as one sentence.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use axum::body::Body;
 use http::{Request, StatusCode, header};
@@ -329,6 +329,18 @@ async fn a_body_that_is_too_large_is_413() {
     let answer = house.posts_as("owner", NEW, Body::from_stream(pieces)).await;
     assert_eq!(answer.status, 413);
     assert!((cpu_time() - before).as_millis() < 100);
+}
+
+#[tokio::test]
+async fn a_mutation_goes_to_its_end_when_its_caller_goes_away() {
+    let house = House::new();
+    let steps = || house.counter.load(Ordering::SeqCst);
+    let asked = tokio::time::timeout(Duration::from_millis(50), house.asks(NEW, "mutation{bumpTwice}")).await;
+    assert!(asked.is_err() && steps() == 1, "cut between its steps");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(steps(), 2);
+    let answer = house.asks(NEW, "mutation{panics}").await;
+    assert_eq!((answer.status, answer.code()), (500, "INTERNAL"));
 }
 
 #[tokio::test]

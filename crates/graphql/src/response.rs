@@ -168,6 +168,7 @@ type Check = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 #[derive(Default)]
 struct SubscriberState {
+    start: Option<Arc<str>>,
     position: Option<Arc<str>>,
     check: Option<Arc<Check>>,
 }
@@ -177,6 +178,11 @@ struct SubscriberState {
 pub struct Subscriber(Arc<Mutex<SubscriberState>>);
 
 impl Subscriber {
+    /// The subscription begins after this position: who is let go before the first item is told to resume there.
+    pub fn begins_after(&self, position: impl Into<Arc<str>>) {
+        self.lock().start = Some(position.into());
+    }
+
     /// The item that is yielded next has this position: a client that is let go is told to resume after the last one sent.
     /// Call it in the stream's last step, right before the item is yielded.
     pub fn reached(&self, position: impl Into<Arc<str>>) {
@@ -186,6 +192,10 @@ impl Subscriber {
     /// Asked every few seconds while the subscription is open; it ends with `FORBIDDEN` when the answer is no.
     pub fn allowed_while(&self, check: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) {
         self.lock().check = Some(Arc::new(Box::new(check)));
+    }
+
+    pub(crate) fn start(&self) -> Option<Arc<str>> {
+        self.lock().start.clone()
     }
 
     pub(crate) fn position(&self) -> Option<Arc<str>> {

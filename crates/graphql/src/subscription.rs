@@ -111,6 +111,7 @@ fn events(
     feed: SessionFeed,
     subscriber: Subscriber,
 ) -> impl Stream<Item = async_graphql::Result<Event>> {
+    subscriber.begins_after(feed.position().0.to_string());
     stream::unfold((app, feed, false), |(app, mut feed, failed)| async move {
         if failed {
             return None;

@@ -107,6 +107,17 @@ impl Mutation {
     async fn bump(&self, ctx: &Context<'_>) -> Result<usize> {
         Ok(ctx.data::<Arc<AtomicUsize>>()?.fetch_add(1, Ordering::SeqCst) + 1)
     }
+
+    /// A process of two steps.
+    async fn bump_twice(&self, ctx: &Context<'_>) -> Result<usize> {
+        self.bump(ctx).await?;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        self.bump(ctx).await
+    }
+
+    async fn panics(&self) -> Option<u32> {
+        panic!("a mutation panics in this test")
+    }
 }
 
 #[derive(SimpleObject, Clone)]
@@ -154,6 +165,12 @@ impl SubscriptionRoot {
             let allowed = grant.load(Ordering::SeqCst);
             Box::pin(async move { allowed })
         });
+        Ok(stream::once(pending()))
+    }
+
+    /// Begins after position 7 and never says anything.
+    async fn silent(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = u32>> {
+        ctx.data::<Subscriber>()?.begins_after("7");
         Ok(stream::once(pending()))
     }
 

@@ -21,10 +21,13 @@ use axum::{
 };
 use futures_util::{
     FutureExt, SinkExt, Stream, StreamExt,
-    stream::{AbortHandle, Abortable, BoxStream, SelectAll},
+    stream::{self, AbortHandle, Abortable, BoxStream, SelectAll},
 };
 use serde_json::value::RawValue;
-use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::{Instant, Interval, MissedTickBehavior, timeout},
+};
 use witan_domain::CorrelationId;
 
 pub use crate::messages::close;
@@ -33,7 +36,7 @@ use crate::{
     documents::Document,
     figures::{Figures, Outcome, Transport},
     greeting::{Counted, Presence, greet},
-    http::{Endpoint, Prepared, begun, prepare},
+    http::{Endpoint, Prepared, begun, prepare, whole},
     messages::{End, in_time, message, parse, say_goodbye, text_of},
     params::Params,
     response::{INTERNAL, INTERNAL_MESSAGE, Payload, Subscriber, is_request_error, log_fault, request_error, settle},
@@ -254,7 +257,11 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
 
     fn begin(&mut self, id: String, request: CorrelationId, prepared: Prepared) {
         let Prepared { request: operation, kind, document, operation: name, subscriber } = prepared;
-        let responses = self.endpoint().executor.execute_stream(operation, None);
+        let executor = &self.endpoint().executor;
+        let responses = match kind {
+            OperationType::Mutation => once_whole(whole(executor, operation)),
+            OperationType::Query | OperationType::Subscription => executor.execute_stream(operation, None),
+        };
         self.serial += 1;
         let serial = self.serial;
         let (abort, registration) = AbortHandle::new_pair();
@@ -412,7 +419,8 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
                     let mut reason = Cow::Borrowed(text);
                     for running in &self.running {
                         let mut error = request_error(error_code, text, running.request);
-                        if let (Some(position), Some(extensions)) = (&running.position, &mut error.extensions) {
+                        let position = running.position.clone().or_else(|| running.subscriber.start());
+                        if let (Some(position), Some(extensions)) = (position, &mut error.extensions) {
                             extensions.set("resumeAfter", position.as_ref());
                             reason = format!("{error_code}: resume after {position}").into();
                         }
@@ -439,6 +447,19 @@ impl<E, A: Authenticate> Drop for Connection<E, A> {
         }
         self.presence.endpoint.figures.subscriptions.fetch_sub(left, Ordering::Relaxed);
     }
+}
+
+/// The answer of a mutation that runs in a task of its own; its panic is the operation's.
+fn once_whole(running: JoinHandle<GraphqlResponse>) -> BoxStream<'static, GraphqlResponse> {
+    stream::once(async {
+        match running.await.map_err(JoinError::try_into_panic) {
+            Ok(response) => response,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The process ends.
+            Err(Err(_)) => std::future::pending().await,
+        }
+    })
+    .boxed()
 }
 
 /// Whether a first response says that the operation didn't begin: it is an `error` then, not a `next`.

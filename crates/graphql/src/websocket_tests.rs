@@ -125,6 +125,33 @@ async fn queries_and_mutations_go_over_the_socket_too() {
 }
 
 #[tokio::test]
+async fn a_mutation_goes_to_its_end_when_its_caller_goes_away() {
+    let served = Served::new(House::new()).await;
+    let mut client = served.greets("owner").await;
+    client.subscribes("1", "mutation{bumpTwice}").await;
+    soon("the first step", || served.house.counter.load(Ordering::SeqCst) == 1).await;
+    client.says(json!({"id": "1", "type": "complete"})).await;
+    soon("the second step", || served.house.counter.load(Ordering::SeqCst) == 2).await;
+    client.subscribes("2", "mutation{bumpTwice}").await;
+    soon("the first step", || served.house.counter.load(Ordering::SeqCst) == 3).await;
+    drop(client);
+    soon("the second step", || served.house.counter.load(Ordering::SeqCst) == 4).await;
+}
+
+#[tokio::test]
+async fn a_subscriber_who_was_told_nothing_yet_learns_where_it_began() {
+    let served = Served::new(House::new()).await;
+    let mut client = served.greets("owner").await;
+    client.subscribes("1", "subscription{silent}").await;
+    client.subscribes("2", "{hello}").await;
+    assert_eq!(client.hears().await["id"], "2");
+    assert_eq!(client.hears().await["type"], "complete");
+    served.house.shutdown.send(true).unwrap();
+    assert_eq!(client.hears().await["payload"][0]["extensions"]["resumeAfter"], "7");
+    assert_eq!(client.is_closed().await, (close::GOING_AWAY, "SHUTTING_DOWN: resume after 7".to_owned()));
+}
+
+#[tokio::test]
 async fn a_subscription_runs_until_its_end_or_until_it_is_completed() {
     let served = Served::new(House::new()).await;
     let mut client = served.greets("owner").await;
@@ -156,6 +183,7 @@ async fn an_operation_that_is_refused_is_an_error_and_the_connection_goes_on() {
         ("subscription{unknown}", "SESSION_NOT_FOUND"),
         ("subscription{panicking}", "INTERNAL"),
         ("{panics}", "INTERNAL"),
+        ("mutation{panics}", "INTERNAL"),
         ("{__schema{types{name}}}", "INTROSPECTION_NOT_ALLOWED"),
         (&format!("{{{}}}", "a:b ".repeat(101)), "TOO_MANY_ALIASES"),
     ] {

@@ -56,16 +56,15 @@ impl CursorFile {
     }
 
     /// The reactor is done with this event.
-    pub fn advance(&mut self, recorded: &Recorded) -> Result<(), Error> {
+    pub fn advance(&mut self, recorded: &Recorded) {
         self.now.position = recorded.position;
         if self.is_due() {
             self.now.digest = hex(&recorded.envelope.digest());
-            self.flush()?;
+            self.flush();
         } else {
             // Hashed only when it is written: an event in between needs none.
             self.now.digest.clear();
         }
-        Ok(())
     }
 
     pub fn set_note(&mut self, note: &impl Serialize) -> Result<(), Error> {
@@ -82,15 +81,22 @@ impl CursorFile {
         due
     }
 
-    /// Writes the cursor, unless its event was not hashed or the file says the same already.
-    pub fn flush(&mut self) -> Result<(), Error> {
+    /// Writes the cursor, unless its event was not hashed or the file says the same already. One that can't be written (a
+    /// full disk) harms nothing: the old one costs work that is found done.
+    pub fn flush(&mut self) {
         if self.now.digest.is_empty() || self.now == self.written {
-            return Ok(());
+            return;
         }
-        let bytes = serde_json::to_vec(&self.now).map_err(Error::fault)?;
+        match self.write() {
+            Ok(()) => self.written = self.now.clone(),
+            Err(error) => tracing::warn!(%error, path = %self.path.display(), "a reactor's cursor can't be written"),
+        }
+    }
+
+    fn write(&self) -> std::io::Result<()> {
+        let bytes = serde_json::to_vec(&self.now)?;
         let beside = self.path.with_extension("new");
-        fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, &self.path)).map_err(Error::fault)?;
-        self.written = self.now.clone();
-        Ok(())
+        fs::write(&beside, bytes)?;
+        fs::rename(&beside, &self.path)
     }
 }

@@ -45,6 +45,7 @@ pub(crate) async fn run(mut run: Run) {
 
 async fn follow(run: &mut Run) -> Result<(), Error> {
     let mut follower = Follower::new(Arc::clone(&run.app.store), run.cursor.open(run.app.store.as_ref())?);
+    run.reached(follower.position());
     let mut live = Live::default();
     let mut stop = run.stop.clone();
     // People who were in have this long to come back after a start.
@@ -67,7 +68,7 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                 }
             }
             () = until(&run.app, live.queue.first().map(|(at, _)| *at)) => fire(&run.app, &mut live).await?,
-            () = stopped(&mut stop) => return run.cursor.flush(),
+            () = stopped(&mut stop) => return Ok(run.cursor.flush()),
         }
     }
 }
@@ -86,7 +87,10 @@ fn take(run: &mut Run, live: &mut Live, batch: &[Recorded]) -> Result<(), Error>
     }
     let sessions: Vec<_> = live.sessions.iter().map(|(session, (organization, _))| (session, organization)).collect();
     run.cursor.set_note(&sessions)?;
-    batch.last().map_or(Ok(()), |newest| run.cursor.advance(newest))
+    if let Some(newest) = batch.last() {
+        run.cursor.advance(newest);
+    }
+    Ok(())
 }
 
 fn look(app: &App, live: &mut Live, session: SessionId, organization: OrganizationId) -> Result<(), Error> {

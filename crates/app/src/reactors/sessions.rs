@@ -1,11 +1,11 @@
 //! What opening and ending a session, and closing a room, bring about in other streams.
 
 use witan_domain::{
-    Aggregate,
-    room::{Room, RoomEvent},
+    Aggregate, SessionId,
+    room::{Room, RoomEvent, RoomStatus},
     session::{Session, SessionEvent},
 };
-use witan_event_store::Recorded;
+use witan_event_store::{Direction, Recorded};
 
 use super::{because_of, settled};
 use crate::{App, Error};
@@ -35,10 +35,15 @@ async fn of_room(app: &App, recorded: &Recorded) -> Result<(), Error> {
             Ok(())
         }
         RoomEvent::RoomDisabled(_) | RoomEvent::RoomArchived(_) => {
-            match app.room_state(organization, room)?.facts().ok().and_then(|facts| facts.live_session) {
-                Some(live) => app.end_for_room(&request, organization, live).await,
-                None => Ok(()),
+            let state = app.room_state(organization, room)?;
+            let Some((facts, live)) = state.facts().ok().and_then(|facts| Some((facts, facts.live_session?))) else {
+                return Ok(());
+            };
+            // The room may have been enabled since, and have another session: one that began later stays.
+            if facts.status == RoomStatus::Active && !began_before(app, live, recorded)? {
+                return Ok(());
             }
+            app.end_for_room(&request, organization, live).await
         }
         RoomEvent::RoomCreated(_)
         | RoomEvent::RoomUpdated(_)
@@ -49,6 +54,11 @@ async fn of_room(app: &App, recorded: &Recorded) -> Result<(), Error> {
         | RoomEvent::RoomEnabled(_)
         | RoomEvent::SessionReleased(_) => Ok(()),
     }
+}
+
+fn began_before(app: &App, session: SessionId, recorded: &Recorded) -> Result<bool, Error> {
+    let first = app.store.read_stream(&Session::stream(session), 0, Direction::Forward, 1)?;
+    Ok(first.first().is_some_and(|first| first.position < recorded.position))
 }
 
 async fn of_session(app: &App, recorded: &Recorded) -> Result<(), Error> {

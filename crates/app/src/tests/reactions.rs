@@ -1,11 +1,14 @@
 //! What follows by itself: of a crash between two steps, of time, of what happens in other streams.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use witan_auth::Operation;
 use witan_domain::{
-    AccountRole, Actor, Aggregate, EventId, RoleScope, SessionId, UserId,
+    AccountRole, Actor, Aggregate, EventId, ParticipantId, RoleScope, SessionId, UserId,
     organization::{GrantOwner, Organization, RevokeOwner},
     participant::{LeaveReason, MediaSource, ParticipantState, ParticipantStep},
     room::OpenSession,
@@ -13,7 +16,7 @@ use witan_domain::{
     user::{DeactivateUser, User},
 };
 use witan_event_store::{Append, EventStore, ExpectedVersion, NewEvent};
-use witan_media::{FakeMedia, Source};
+use witan_media::{FakeMedia, Media, MediaError, MediaMode, Source};
 
 use crate::{execute::Presence, history::organization_resource, testing::*, *};
 
@@ -217,5 +220,156 @@ async fn the_last_owner_stays_and_is_active_again() {
     );
     let account = Actor::User { organization: tenant.organization, user: tenant.host_id, key: None };
     assert_eq!(code(app.disable_room(&world.ask(&account), tenant.room).await), "OK");
+    world.stop(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reactors_that_begin_at_the_first_event_change_nothing() {
+    let world = World::with_media(Arc::new(FakeMedia::new()));
+    let running = world.reacts();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let ask = |actor: &Actor| world.ask(actor);
+    let march = world.opens(&tenant).await;
+    let (host, _) = world.host_joins(&tenant, march).await;
+    world.is_let_in(&tenant, &host, "Quinn").await;
+    app.disable_room(&ask(&tenant.host), tenant.room).await.unwrap();
+    world.settle(&running).await;
+    app.enable_room(&ask(&tenant.host), tenant.room).await.unwrap();
+    at_the_same_moment(&world, &tenant, tenant.owner_id).await;
+    world.settle(&running).await;
+
+    let today = world.opens(&tenant).await;
+    let (host, _) = world.host_joins(&tenant, today).await;
+    let (_, pat) = world.is_let_in(&tenant, &host, "Pat").await;
+    let (_, muted) = world.is_let_in(&tenant, &host, "Robin").await;
+    let (microphone, pat) = (MediaSource::Microphone, pat.participant);
+    app.mute_participant(&ask(&host), today, pat, microphone).await.unwrap();
+    app.unmute_participant(&ask(&host), today, pat, microphone).await.unwrap();
+    app.hold_participant(&ask(&host), today, pat).await.unwrap();
+    app.release_participant(&ask(&host), today, pat).await.unwrap();
+    app.mute_participant(&ask(&host), today, muted.participant, microphone).await.unwrap();
+    app.hold_participant(&ask(&host), today, muted.participant).await.unwrap();
+    world.settle(&running).await;
+    world.stop(running).await;
+
+    let newest = world.newest();
+    let media = Arc::new(FakeMedia::new());
+    media.open_session(today).await.unwrap();
+    let world = world.restored(media.clone());
+    let running = world.reacts();
+    world.settle(&running).await;
+    assert_eq!(world.newest(), newest, "{:?}", world.all()[newest.0 as usize..].first());
+    assert!(world.session(&tenant, today).finish.is_none(), "a room that was disabled in March ends nothing today");
+    let carried = media.session(today).unwrap();
+    let (muted, held): (Vec<_>, Vec<_>) = (carried.muted.into_iter().collect(), carried.held.into_iter().collect());
+    assert_eq!((muted[..].len(), muted[0].1, held), (1, Source::Microphone, vec![muted[0].0]));
+    assert_ne!(muted[0].0, pat, "what was taken back stays so");
+    world.stop(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_that_is_enabled_again_at_once_has_still_lost_its_session() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let session = world.opens(&tenant).await;
+    world.host_joins(&tenant, session).await;
+    app.disable_room(&world.ask(&tenant.host), tenant.room).await.unwrap();
+    app.enable_room(&world.ask(&tenant.host), tenant.room).await.unwrap();
+    let running = world.reacts();
+    world.settle(&running).await;
+    assert_eq!(world.session(&tenant, session).finish.unwrap().reason, EndReason::RoomDisabled);
+    world.stop(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_waits_for_media_keeps_no_other_waiting() {
+    let media = Arc::new(Stubborn::default());
+    let world = World::with_media(media.clone());
+    let running = world.reacts();
+    let (app, tenant, other) = (&world.app, world.tenant("clinic").await, world.tenant("court").await);
+    let session = world.opens(&tenant).await;
+    let (host, _) = world.host_joins(&tenant, session).await;
+    let (_, pat) = world.is_let_in(&tenant, &host, "Pat").await;
+    media.refuses.store(true, Relaxed);
+    let waiting = world.opens(&other).await;
+    app.remove_participant(&world.ask(&host), session, pat.participant, false, None).await.unwrap();
+    let removed = || media.inner.session(session).unwrap().disconnected.contains(&pat.participant);
+    world.until("Pat is cut off", removed).await;
+    assert_eq!(world.session(&other, waiting).status, SessionStatus::Preparing);
+    world.settle(&running).await;
+    world.stop(running).await;
+
+    // The reactor's cursor is past that session's beginning; it is not forgotten.
+    let running = world.reacts();
+    media.refuses.store(false, Relaxed);
+    world.until("media is there", || world.session(&other, waiting).status == SessionStatus::Ready).await;
+    world.stop(running).await;
+}
+
+/// A node that opens no session when it is told so, and carries those that it has.
+#[derive(Default)]
+struct Stubborn {
+    inner: FakeMedia,
+    refuses: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl Media for Stubborn {
+    fn mode(&self) -> MediaMode {
+        self.inner.mode()
+    }
+
+    async fn open_session(&self, session: SessionId) -> Result<(), MediaError> {
+        if self.refuses.load(Relaxed) {
+            return Err(MediaError::Node("no room for this one".into()));
+        }
+        self.inner.open_session(session).await
+    }
+
+    async fn close_session(&self, session: SessionId) -> Result<(), MediaError> {
+        self.inner.close_session(session).await
+    }
+
+    async fn mute(&self, session: SessionId, participant: ParticipantId, source: Source) -> Result<(), MediaError> {
+        self.inner.mute(session, participant, source).await
+    }
+
+    async fn set_held(&self, session: SessionId, participant: ParticipantId, held: bool) -> Result<(), MediaError> {
+        self.inner.set_held(session, participant, held).await
+    }
+
+    async fn disconnect(&self, session: SessionId, participant: ParticipantId) -> Result<(), MediaError> {
+        self.inner.disconnect(session, participant).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cursor_that_can_t_be_written_stops_no_reactor() {
+    let world = World::new();
+    let running = world.reacts();
+    std::fs::remove_dir_all(world.cursors()).unwrap();
+    let tenant = world.tenant("clinic").await;
+    let session = world.opens(&tenant).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    world.app.disable_room(&world.ask(&tenant.host), tenant.room).await.unwrap();
+    world.settle(&running).await;
+    assert!(world.session(&tenant, session).finish.is_some());
+    world.stop(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opening_again_by_the_same_key_leaves_a_closed_session_alone() {
+    let media = Arc::new(FakeMedia::new());
+    let world = World::with_media(media.clone());
+    let running = world.reacts();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let request = || world.ask_once(&tenant.host, "open", "the same");
+    let (session, _) = app.open_session(&request(), tenant.room, &Default::default()).await.unwrap();
+    app.end_session(&world.ask(&tenant.owner), session).await.unwrap();
+    world.settle(&running).await;
+    assert_eq!(media.session(session), None);
+    let newest = world.newest();
+    let (again, _) = app.open_session(&request(), tenant.room, &Default::default()).await.unwrap();
+    assert_eq!((again, media.session(session), world.newest()), (session, None, newest));
     world.stop(running).await;
 }
