@@ -157,6 +157,7 @@ impl ReadModels {
             tracing::error!(%error, position = fold.position().0, "the read models have stopped");
             let stopped = Some(error.to_string());
             self.progress.send_modify(|progress| progress.stopped = stopped);
+            self.changes.end();
         }
         self.flush()?;
         result

@@ -6,7 +6,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use tokio::sync::MutexGuard;
-use witan_auth::{Operation, Resource, Scopes};
+use witan_auth::{Operation, Resource, Scopes, TokenKey};
 use witan_domain::{
     Actor, Aggregate, CorrelationId, EventId, OrganizationId, Private, Timestamp, aggregate::EventPayload,
 };
@@ -14,7 +14,7 @@ use witan_event_store::{Append, AppendError, Appended, ExpectedVersion, Metadata
 
 use crate::{
     App, Error,
-    sources::{derived_id, sha256_hex},
+    sources::{derived_id, hex, sha256_hex},
     streams::Loaded,
 };
 
@@ -38,22 +38,23 @@ pub struct Request {
 /// A caller's key and the hash of what it came with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// Hash of (organization, actor, key), hexadecimal.
+    /// Keyed hash of (organization, actor, key), hexadecimal.
     pub key: String,
-    /// Hash of (operation, input), hexadecimal.
+    /// Keyed hash of (operation, input), hexadecimal: it stays in the log when a person of whom the input spoke is erased,
+    /// so nobody may be able to try out what it was.
     pub input: String,
 }
 
 impl IdempotencyKey {
-    /// `input` is the operation's name and its input in one canonical text.
-    pub fn new(actor: &Actor, key: &str, input: &[u8]) -> Self {
+    fn new(tokens: &TokenKey, actor: &Actor, key: &str, input: &[u8]) -> Self {
         // Without the API key by which they came: a retry with a rotated key is still the same request.
         let who = match actor {
             Actor::User { organization, user, .. } => format!("{organization}/{user}"),
             Actor::Participant { session, participant, .. } => format!("{session}/{participant}"),
             Actor::System | Actor::Operator | Actor::Anonymous => format!("{actor:?}"),
         };
-        Self { key: sha256_hex(format!("{who}\0{key}").as_bytes()), input: sha256_hex(input) }
+        let key = tokens.keyed_hash("idempotency key", format!("{who}\0{key}").as_bytes());
+        Self { key: hex(&key), input: hex(&tokens.keyed_hash("idempotent input", input)) }
     }
 
     /// The same key as it holds within something that only its caller has: two strangers may choose the same key.
@@ -119,6 +120,11 @@ pub struct Task<'a, A: Aggregate> {
 }
 
 impl App {
+    /// `input` is the operation's name and its input in one canonical text.
+    pub fn idempotency_key(&self, actor: &Actor, key: &str, input: &[u8]) -> IdempotencyKey {
+        IdempotencyKey::new(&self.tokens, actor, key, input)
+    }
+
     /// Waits for the stream's turn, loads it, and asks whether the actor may do `operation` on it.
     ///
     /// `organization` is the tenant whose stream it must be: another's is as if it weren't there.
@@ -147,8 +153,11 @@ impl App {
             operation,
             _turn: turn,
         };
-        // The same actor's same request again: what it may be told was decided then, and it changes nothing now.
-        if task.answered()?.is_none() {
+        // The same actor's same request again: what it may be told was decided then, and it changes nothing now. But the key
+        // by which they come now may lead to less, and a secret is told only to who could make it now.
+        let retry = task.answered()?.is_some() && !answer_holds_secret(operation);
+        let within_scopes = request.scopes.as_ref().is_none_or(|scopes| scopes.allow(operation));
+        if !(retry && within_scopes) {
             task.authorise().await?;
         }
         Ok(task)
@@ -192,6 +201,11 @@ impl App {
             None => self.sources.ulid(),
         }
     }
+}
+
+/// Whether the operation's answer shows a secret of what it makes.
+fn answer_holds_secret(operation: Operation) -> bool {
+    matches!(operation, Operation::CreateApiKey | Operation::CreateInvitation)
 }
 
 /// Another tenant's stream is as if it weren't there.

@@ -154,7 +154,7 @@ impl App {
         if with_chat {
             self.record_read(request, organization, session, Content::Chat).await?;
         }
-        let feed = self.feeds.open(Topic::Session(organization, session), after);
+        let feed = self.feeds.open(Topic::Session(organization, session), after)?;
         Ok(SessionFeed { feed, organization, with_chat })
     }
 
@@ -166,7 +166,7 @@ impl App {
     ) -> Result<SessionFeed, Error> {
         let organization = request.organization()?;
         self.authorise(request, Operation::OrganizationActivity, &organization_resource(organization)).await?;
-        let feed = self.feeds.open(Topic::Organization(organization), after);
+        let feed = self.feeds.open(Topic::Organization(organization), after)?;
         Ok(SessionFeed { feed, organization, with_chat: false })
     }
 

@@ -141,6 +141,15 @@ impl App {
         Position(self.newest_grant.load(Ordering::Acquire))
     }
 
+    /// Waits until the read models know everything that is recorded now: before a command is decided on what they say.
+    pub(crate) async fn all_known(&self) -> Result<(), Error> {
+        let newest = *self.store.durable().borrow();
+        if self.directory.wait_for(newest.0).await {
+            return Ok(());
+        }
+        Err(Error::Unavailable("The read models have not caught up: nothing was done. Please try again later.".into()))
+    }
+
     pub(crate) fn granted(&self, position: Position) {
         self.newest_grant.fetch_max(position.0, Ordering::AcqRel);
     }

@@ -3,7 +3,7 @@
 //! The room is the one that knows its live session, so opening is recorded there first; then the session's own stream
 //! begins. If that is cut short, the reactor `sessions` goes on with it.
 
-use witan_auth::{JOIN_TOKEN_SECONDS_MAX, JoinToken, Operation};
+use witan_auth::{JOIN_TOKEN_SECONDS_MAX, JoinToken, Operation, Scopes};
 use witan_domain::{
     Actor, Aggregate, OrganizationId, PersonId, RoomId, SessionId, Timestamp, TokenId, UserId,
     policy::Access,
@@ -233,6 +233,7 @@ impl App {
         let access = policies.may_join(&self.access_facts(request, facts, &above, None)?);
         let resource = crate::sessions::session_resource(&request.actor, organization, &state);
         self.authorise(request, Operation::CreateJoinToken, &resource).await?;
+        hold_participation(request)?;
         let access = access.ok_or_else(|| Error::Forbidden { reference: request.correlation.to_string() })?;
         let (user, person) = self.acting_person(request, organization)?;
         self.ticket(request, organization, session, access, Some(user), person, None)
@@ -312,6 +313,22 @@ impl App {
         let state = self.user_state(organization, user)?;
         Ok((user, state.facts().map_err(Error::rejected)?.person))
     }
+}
+
+/// Who comes in by the token acts as a participant, whom no key limits: a key that leads to less makes none.
+fn hold_participation(request: &Request) -> Result<(), Error> {
+    if request.scopes.as_ref().is_none_or(Scopes::hold_participation) {
+        return Ok(());
+    }
+    let needed: Vec<_> = Scopes::of_participation().names().collect();
+    Err(Error::Rejected {
+        code: "KEY_SCOPES_TOO_NARROW",
+        field: None,
+        message: format!(
+            "A join token leads to all that a participant may do: the API key has to have no scopes, or all of {}.",
+            needed.join(", ")
+        ),
+    })
 }
 
 pub(crate) fn session_not_live() -> Error {

@@ -21,6 +21,7 @@ use crate::{
     execute::{Presence, Task},
     history::organization_resource,
     personal::Text,
+    reservations::cleaned_up,
     users::NewUser,
 };
 
@@ -99,7 +100,7 @@ impl App {
         let outcome = match result {
             Ok(outcome) => outcome,
             Err(error) => {
-                self.release_organization_slugs(request, organization, [slug]).await?;
+                cleaned_up(self.release_organization_slugs(request, organization, [slug]).await);
                 return Err(error);
             }
         };
@@ -174,7 +175,7 @@ impl App {
         }
         let result = self.update_reserved(request, organization, slug, input, facts.details.kind).await;
         if renamed {
-            self.release_organization_slugs(request, organization, [facts.details.slug, slug]).await?;
+            cleaned_up(self.release_organization_slugs(request, organization, [facts.details.slug, slug]).await);
         }
         result
     }

@@ -30,6 +30,7 @@ impl App {
                 move |_| organization_resource(organization),
             )
             .await?;
+        self.all_known().await?;
         let ties = self.lookups.person_ties(organization, person)?;
         let command = ErasePerson {
             organization,

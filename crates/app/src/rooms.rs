@@ -17,6 +17,7 @@ use witan_domain::{
 use crate::{
     App, Error, Outcome, Request,
     execute::{Presence, Task},
+    reservations::cleaned_up,
 };
 
 pub(crate) const ROOM: Presence = Presence::Needed("room");
@@ -103,7 +104,7 @@ impl App {
             CreateRoom { organization, room, unit, unit_living, kind: RoomKind::Lasting, details, owner_active };
         let result = self.create_reserved_room(request, organization, create).await;
         if result.is_err() {
-            self.release_room_slugs(request, organization, room, [(unit, slug)]).await?;
+            cleaned_up(self.release_room_slugs(request, organization, room, [(unit, slug)]).await);
         }
         Ok((room, result?))
     }
@@ -165,7 +166,7 @@ impl App {
         let result = self.update_reserved_room(request, room, &facts, input).await;
         if renamed {
             let slugs = [(facts.unit, facts.details.slug), (facts.unit, slug)];
-            self.release_room_slugs(request, organization, room, slugs).await?;
+            cleaned_up(self.release_room_slugs(request, organization, room, slugs).await);
         }
         result
     }
@@ -252,7 +253,7 @@ impl App {
         let outcome = task.finish(&ArchiveRoom {}.into()).await?;
         if let Ok(facts) = outcome.state.facts() {
             let slug = (facts.unit, facts.details.slug);
-            self.release_room_slugs(request, organization, room, [slug]).await?;
+            cleaned_up(self.release_room_slugs(request, organization, room, [slug]).await);
         }
         Ok(outcome)
     }

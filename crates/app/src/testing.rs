@@ -3,8 +3,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -26,13 +26,13 @@ use witan_domain::{
     units::Units,
     user::User,
 };
-use witan_event_store::{EventStore, Recorded, memory::MemoryStore};
+use witan_event_store::{Append, AppendError, Appended, EventStore, ReadError, Recorded, memory::MemoryStore};
 use witan_ledger::{MerkleLog, Signer};
 use witan_media::{Media, NoMedia};
 use witan_vault::{MasterKey, Vault};
 
 use crate::{
-    App, Direction, Error, IdempotencyKey, Lookups, PersonTies, Pieces, Position, Request, Sources,
+    App, Direction, Error, Lookups, PersonTies, Pieces, Position, Request, Sources,
     entry::{Entered, Introduction},
     invitations::{CreatedInvitation, InvitationInput},
     opening::OpeningInput,
@@ -64,6 +64,7 @@ impl Clock {
 pub(crate) struct World {
     pub app: Arc<App>,
     pub store: Arc<MemoryStore>,
+    pub faults: Arc<Faults>,
     pub clock: Clock,
     folder: TempDir,
     stop: watch::Sender<bool>,
@@ -124,8 +125,9 @@ impl World {
                 chunk.copy_from_slice(&digest[..chunk.len()]);
             }
         };
+        let faults = Arc::new(Faults::default());
         let app = App::new(Pieces {
-            store: store.clone(),
+            store: Arc::new(Failing { inner: store.clone(), faults: Arc::clone(&faults) }),
             vault: Arc::new(vault),
             policies: Policies::try_new().unwrap(),
             tokens: TokenKey::new([3; 32]),
@@ -137,7 +139,7 @@ impl World {
             sources: Sources::given(move || now.now(), chance),
         });
         let (app, stop) = (Arc::new(app), watch::Sender::new(false));
-        Self { app, store, clock, folder, stop, correlation: AtomicU64::new(1) }
+        Self { app, store, faults, clock, folder, stop, correlation: AtomicU64::new(1) }
     }
 
     /// Where the reactors keep their cursors.
@@ -157,7 +159,7 @@ impl World {
     /// Starts to hand out live events.
     pub fn feeds(&self) -> JoinHandle<()> {
         let (app, stop) = (Arc::clone(&self.app), self.stop.subscribe());
-        tokio::spawn(async move { app.feeds.run(stop).await.unwrap() })
+        tokio::spawn(async move { app.feeds.run(stop).await })
     }
 
     /// Waits until every reactor has seen everything, what they themselves did included.
@@ -217,7 +219,7 @@ impl World {
 
     /// A request with an idempotency key, whose input is said in a word.
     pub fn ask_once(&self, actor: &Actor, key: &str, input: &str) -> Request {
-        let idempotency = Some(IdempotencyKey::new(actor, key, input.as_bytes()));
+        let idempotency = Some(self.app.idempotency_key(actor, key, input.as_bytes()));
         Request { idempotency, ..self.ask(actor) }
     }
 
@@ -301,6 +303,78 @@ impl World {
     pub fn session(&self, tenant: &Tenant, session: SessionId) -> SessionRecord {
         let state = self.app.session_state(tenant.organization, session).unwrap();
         state.record().expect("it was prepared").clone()
+    }
+}
+
+/// What goes wrong in the store.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// An append to a stream of this category, after so many others to it, fails so.
+    pub appends: Mutex<Vec<(&'static str, usize, AppendError)>>,
+    /// So many reads of the whole log fail, and may go well later.
+    pub reads: AtomicU64,
+    /// The store is found damaged.
+    pub damaged: AtomicBool,
+}
+
+impl Faults {
+    pub fn append(&self, category: &'static str, after: usize, error: AppendError) {
+        self.appends.lock().unwrap().push((category, after, error));
+    }
+}
+
+/// A store in memory that fails when it is told to.
+struct Failing {
+    inner: Arc<MemoryStore>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl EventStore for Failing {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let failing = {
+            let mut planned = self.faults.appends.lock().unwrap();
+            let its = |plan: &&mut (&'static str, usize, AppendError)| append.stream.split('-').next() == Some(plan.0);
+            let at = planned.iter_mut().enumerate().find(|(_, plan)| its(&plan)).map(|(at, plan)| {
+                let now = plan.1 == 0;
+                plan.1 = plan.1.saturating_sub(1);
+                (at, now)
+            });
+            at.filter(|(_, now)| *now).map(|(at, _)| planned.remove(at).2)
+        };
+        match failing {
+            Some(error) => Err(error),
+            None => self.inner.append(append).await,
+        }
+    }
+
+    fn read_stream(
+        &self,
+        stream: &str,
+        from: u64,
+        direction: Direction,
+        max: usize,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        self.inner.read_stream(stream, from, direction, max)
+    }
+
+    fn read_all(&self, from: Position, direction: Direction, max: usize) -> Result<Vec<Recorded>, ReadError> {
+        if self.faults.damaged.load(Ordering::SeqCst) {
+            return Err(ReadError::Damaged { position: from, what: "as the test wants it".into() });
+        }
+        let failing = self.faults.reads.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        match failing {
+            Ok(_) => Err(ReadError::Io(std::io::Error::other("as the test wants it"))),
+            Err(_) => self.inner.read_all(from, direction, max),
+        }
+    }
+
+    fn stream_version(&self, stream: &str) -> Result<Option<u64>, ReadError> {
+        self.inner.stream_version(stream)
+    }
+
+    fn durable(&self) -> watch::Receiver<Position> {
+        self.inner.durable()
     }
 }
 

@@ -1,4 +1,5 @@
 mod feeds;
+mod names;
 mod reactions;
 mod retries;
 mod story;

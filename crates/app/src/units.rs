@@ -103,6 +103,7 @@ impl App {
     pub async fn archive_unit(&self, request: &Request, unit: UnitId) -> Result<Outcome<Units>, Error> {
         let organization = request.organization()?;
         let task = self.begin_units(request, Operation::ArchiveUnit, Some(unit)).await?;
+        self.all_known().await?;
         let has_rooms = self.lookups.has_living_rooms(organization, unit)?;
         self.finish_grant(task, &ArchiveUnit { unit, has_rooms }.into()).await
     }

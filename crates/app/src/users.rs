@@ -17,6 +17,7 @@ use crate::{
     execute::{Presence, Task},
     organizations::ORGANIZATION,
     personal::Text,
+    reservations::cleaned_up,
 };
 
 const USER: Presence = Presence::Needed("user");
@@ -126,6 +127,28 @@ impl App {
         let login_alias = self.login_alias(request, organization, person, &input.login).await?;
         let name = ReservationId::Login(organization, login_alias);
         self.reserve(request, Some(organization), name, Holder::User(user)).await?;
+        match self.create_named_user(request, organization, user, person, login_alias, input).await {
+            Ok(outcome) => {
+                let alias = login_alias.0;
+                self.vault.assign_alias(organization, AliasKind::Login, alias, person).await?;
+                Ok(outcome)
+            }
+            Err(error) => {
+                cleaned_up(self.release_logins(request, organization, user, [login_alias]).await);
+                Err(error)
+            }
+        }
+    }
+
+    async fn create_named_user(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        user: UserId,
+        person: PersonId,
+        login_alias: AliasId,
+        input: &NewUser,
+    ) -> Result<Outcome<User>, Error> {
         let details = self.user_details(organization, user, person, login_alias, input)?;
         let unit_living = self.is_living(organization, input.unit)?;
         let create = CreateUser { organization, user, person, details, unit_living };
@@ -135,17 +158,7 @@ impl App {
                 new_user_resource(organization, unit)
             })
             .await?;
-        match self.finish_grant(task, &create.into()).await {
-            Ok(outcome) => {
-                let alias = login_alias.0;
-                self.vault.assign_alias(organization, AliasKind::Login, alias, person).await?;
-                Ok(outcome)
-            }
-            Err(error) => {
-                self.release_logins(request, organization, user, [login_alias]).await?;
-                Err(error)
-            }
-        }
+        self.finish_grant(task, &create.into()).await
     }
 
     /// Lets go of those of these logins that the account does not have.
@@ -239,8 +252,11 @@ impl App {
         let result = self.update_user_named(request, user, facts.person, alias, input).await;
         if renamed {
             let logins = [facts.details.login_alias, alias];
-            self.release_logins(request, organization, user, logins).await?;
-            self.release_aliases(organization, user, logins).await?;
+            // The alias goes first: once the name is free, the same alias may be another's.
+            match self.release_aliases(organization, user, logins).await {
+                Ok(()) => cleaned_up(self.release_logins(request, organization, user, logins).await),
+                error => cleaned_up(error),
+            }
         }
         result
     }

@@ -211,7 +211,10 @@ The account roles (O to I) are held in the whole organization here. Held in a un
 below it. What the table can't show:
 
 * An **API key** acts as its user, limited to its scopes: the operation's scope must be among them (no scopes: no limit).
-  A key can't make another that may do more than itself.
+  A key can't make another that may do more than itself, and makes a join token only if its scopes hold all that a
+  participant may do (`sessions:…`, `content:…`, `audit:read`): whom the token lets in is limited by no key.
+* Who makes a key that **acts as another** has it in hand, and what that user may read with it, until it is revoked: an
+  account has no other way in. Who made it is in the audit trail, and every read of content names the key.
 * An **admin** doesn't change, deactivate or give roles to an owner, make a key that acts as one, or make someone an owner. A
   **unit admin** doesn't change or deactivate who has a role of administration (admin, unit admin, auditor, privacy
   officer, billing, integrator), and gives and takes the roles unit admin, host and member, in their unit.

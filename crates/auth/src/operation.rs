@@ -125,6 +125,17 @@ impl Scopes {
         self.0.is_empty() || operation.scope().is_none_or(|scope| self.0.contains(&scope))
     }
 
+    /// Whether these scopes lead to all that a participant of a session may ask of it.
+    pub fn hold_participation(&self) -> bool {
+        Self::of_participation().within(self)
+    }
+
+    /// What a participant may ask of their session.
+    pub fn of_participation() -> Self {
+        let of_session = Operation::ALL.iter().filter(|operation| operation.resource() == ResourceKind::Session);
+        Self(of_session.filter_map(|operation| operation.scope()).collect())
+    }
+
     /// Whether these scopes lead to nothing that `other` doesn't lead to.
     pub fn within(&self, other: &Self) -> bool {
         other.0.is_empty() || (!self.0.is_empty() && self.0.is_subset(&other.0))

@@ -180,12 +180,20 @@ impl TokenKey {
         })
     }
 
+    /// A hash of what may be personal, which only the holder of this key can compute: who reads the log can't try guesses.
+    /// HKDF-Expand of one block is HMAC-SHA256 over the label and the bytes (RFC 5869, section 2.3).
+    pub fn keyed_hash(&self, label: &str, bytes: &[u8]) -> [u8; 32] {
+        self.expanded(&[b"witan hash ", label.as_bytes(), &[0], bytes])
+    }
+
     /// 256 bits that follow from this key and the label, so that a retry gets the same secret (HKDF-SHA256, RFC 5869).
     pub fn derived_secret(&self, label: &str) -> [u8; 32] {
+        self.expanded(&[b"witan secret ", label.as_bytes()])
+    }
+
+    fn expanded(&self, info: &[&[u8]]) -> [u8; 32] {
         let mut secret = [0; 32];
-        match Hkdf::<Sha256>::new(None, self.seed.as_slice())
-            .expand_multi_info(&[b"witan secret ", label.as_bytes()], &mut secret)
-        {
+        match Hkdf::<Sha256>::new(None, self.seed.as_slice()).expand_multi_info(info, &mut secret) {
             Ok(()) => secret,
             Err(_) => unreachable!("HKDF-SHA256 gives up to 8,160 bytes (RFC 5869, section 2.3)"),
         }

@@ -2,7 +2,9 @@
 //!
 //! An organization's slug is unique in the deployment, a room's in its unit, a login in its organization. (A unit's slug
 //! needs no reservation: the whole tree is one stream.) Whoever creates or renames reserves first, records the change,
-//! then releases the old name; a reservation whose change was refused is released.
+//! then releases the old name; a reservation whose change was refused is released. A process that was cut in between (the
+//! end of the server, a full disk) leaves a name with a holder that does not bear it: after a minute, the next who wants
+//! the name takes it over.
 
 use std::fmt;
 
@@ -12,6 +14,9 @@ use crate::{
     Aggregate, AliasId, OrganizationId, RoomId, Timestamp, UnitId, UserId, aggregate::Rejection, commands, events,
     text::Slug,
 };
+
+/// How long a process may take from its reservation to what bears the name. Older, and not borne, it was cut short.
+pub const ABANDONED_AFTER_SECONDS: u64 = 60;
 
 // Id.
 
@@ -58,6 +63,9 @@ commands! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReserveName {
     pub holder: Holder,
+    /// Whoever holds the name and was found not to bear it: not there at all, or under another name.
+    pub abandoned_by: Option<Holder>,
+    pub now: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +125,10 @@ impl Rejection for ReservationRejection {
 pub enum ReservationState {
     #[default]
     Free,
-    Held(Holder),
+    Held {
+        by: Holder,
+        since: Timestamp,
+    },
 }
 
 /// The decider.
@@ -139,24 +150,31 @@ impl Aggregate for Reservation {
             (ReservationCommand::ReserveName(reserve), ReservationState::Free) => {
                 Ok(vec![NameReserved { holder: reserve.holder }.into()])
             }
-            (ReservationCommand::ReserveName(reserve), ReservationState::Held(holder)) if reserve.holder == *holder => {
+            (ReservationCommand::ReserveName(reserve), ReservationState::Held { by, .. }) if reserve.holder == *by => {
                 Ok(Vec::new())
             }
-            (ReservationCommand::ReserveName(reserve), ReservationState::Held(_)) => match reserve.holder {
+            (ReservationCommand::ReserveName(reserve), ReservationState::Held { by, since })
+                if reserve.abandoned_by == Some(*by) && reserve.now >= since.plus_seconds(ABANDONED_AFTER_SECONDS) =>
+            {
+                Ok(vec![NameReleased { holder: *by }.into(), NameReserved { holder: reserve.holder }.into()])
+            }
+            (ReservationCommand::ReserveName(reserve), ReservationState::Held { .. }) => match reserve.holder {
                 Holder::Organization(_) | Holder::Room(_) => Err(ReservationRejection::SlugTaken),
                 Holder::User(_) => Err(ReservationRejection::LoginTaken),
             },
-            (ReservationCommand::ReleaseName(release), ReservationState::Held(holder)) if release.holder == *holder => {
-                Ok(vec![NameReleased { holder: *holder }.into()])
+            (ReservationCommand::ReleaseName(release), ReservationState::Held { by, .. }) if release.holder == *by => {
+                Ok(vec![NameReleased { holder: *by }.into()])
             }
             // What someone else has, or nobody has, isn't held by the one who lets go: it holds already.
-            (ReservationCommand::ReleaseName(_), ReservationState::Held(_) | ReservationState::Free) => Ok(Vec::new()),
+            (ReservationCommand::ReleaseName(_), ReservationState::Held { .. } | ReservationState::Free) => {
+                Ok(Vec::new())
+            }
         }
     }
 
-    fn evolve(_: ReservationState, event: &ReservationEvent, _: Timestamp) -> ReservationState {
+    fn evolve(_: ReservationState, event: &ReservationEvent, at: Timestamp) -> ReservationState {
         match event {
-            ReservationEvent::NameReserved(reserved) => ReservationState::Held(reserved.holder),
+            ReservationEvent::NameReserved(reserved) => ReservationState::Held { by: reserved.holder, since: at },
             ReservationEvent::NameReleased(_) => ReservationState::Free,
         }
     }
@@ -170,7 +188,7 @@ mod tests {
     const THEIRS: Holder = Holder::Room(RoomId(2));
 
     fn reserve(holder: Holder) -> ReservationCommand {
-        ReservationCommand::ReserveName(ReserveName { holder })
+        ReservationCommand::ReserveName(ReserveName { holder, abandoned_by: None, now: Timestamp(0) })
     }
 
     fn release(holder: Holder) -> ReservationCommand {
@@ -190,11 +208,26 @@ mod tests {
 
     #[test]
     fn only_its_holder_releases_a_name() {
-        let held = ReservationState::Held(MINE);
+        let held = ReservationState::Held { by: MINE, since: Timestamp(0) };
         assert_eq!(Reservation::decide(&held, &release(THEIRS)), Ok(vec![]));
         let events = Reservation::decide(&held, &release(MINE)).unwrap();
         assert_eq!(events, vec![NameReleased { holder: MINE }.into()]);
         assert_eq!(Reservation::evolve(held, &events[0], Timestamp(0)), ReservationState::Free);
+    }
+
+    #[test]
+    fn a_name_that_its_holder_does_not_bear_is_taken_over_after_a_minute() {
+        let since = Timestamp(5_000_000);
+        let held = ReservationState::Held { by: MINE, since };
+        let take = |abandoned_by, seconds| {
+            let reserve = ReserveName { holder: THEIRS, abandoned_by, now: since.plus_seconds(seconds) };
+            Reservation::decide(&held, &reserve.into())
+        };
+        assert_eq!(take(None, 600), Err(ReservationRejection::SlugTaken));
+        assert_eq!(take(Some(THEIRS), 600), Err(ReservationRejection::SlugTaken));
+        assert_eq!(take(Some(MINE), 59), Err(ReservationRejection::SlugTaken), "its process may be on its way");
+        let events = take(Some(MINE), 60).unwrap();
+        assert_eq!(events, [NameReleased { holder: MINE }.into(), NameReserved { holder: THEIRS }.into()]);
     }
 
     #[test]

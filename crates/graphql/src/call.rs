@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_graphql::{Context, ID, SimpleObject};
-use witan_app::{App, Credentials, Error, IdempotencyKey, Request};
+use witan_app::{App, Credentials, Error, Request};
 use witan_auth::{Operation, Resource};
 use witan_domain::{Actor, CorrelationId, OrganizationId, Private};
 use witan_projections::{ProjectionError, ReadModels};
@@ -88,7 +88,7 @@ impl<'a> Call<'a> {
             }
             // A map of serde_json is ordered by name, so the same input is the same text however it was written.
             let text = serde_json::to_vec(&(ctx.field().name(), &arguments))?;
-            call.request.idempotency = Some(IdempotencyKey::new(&call.request.actor, key, &text));
+            call.request.idempotency = Some(call.app().idempotency_key(&call.request.actor, key, &text));
         }
         let expected = input.and_then(|input| input.get("expectedVersion"));
         call.request.expected_version = expected.and_then(serde_json::Value::as_u64);

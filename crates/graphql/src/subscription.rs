@@ -85,10 +85,10 @@ impl SubscriptionRoot {
         let request = call.request.clone();
         let state = (services, request, changed, true);
         Ok(stream::unfold(state, move |(services, request, mut changed, first)| async move {
-            if !first && changed.changed().await.is_err() {
+            if !first && !changed.changed().await {
                 return None;
             }
-            changed.borrow_and_update();
+            changed.seen();
             let found = {
                 let call = Call { services: &services, request: request.clone() };
                 Session::find(&call, session).await

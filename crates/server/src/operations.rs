@@ -2,7 +2,8 @@
 
 use witan_app::{Error, IdempotencyKey, Request, organizations::OrganizationInput, users::NewUser};
 use witan_domain::{
-    Actor, CorrelationId, EventId, OrganizationId,
+    Actor, ApiKeyId, CorrelationId, EventId, OrganizationId,
+    api_key::ApiKey,
     organization::{OrganizationFacts, OrganizationStatus},
 };
 use witan_event_store::{Direction, EventStore, Position, Recorded};
@@ -77,7 +78,10 @@ impl System {
         nonce: Option<&str>,
     ) -> Result<CreatedOrganization, String> {
         let mut request = self.request();
-        request.idempotency = nonce.map(|nonce| IdempotencyKey::new(&Actor::Operator, nonce, new.slug.as_bytes()));
+        request.idempotency = match nonce {
+            Some(nonce) => Some(self.app.idempotency_key(&Actor::Operator, nonce, new.slug.as_bytes())),
+            None => self.cut_short(&new)?,
+        };
         let slug = new.slug.clone();
         let input = OrganizationInput { slug: new.slug, full_name: new.name, ..OrganizationInput::default() };
         let owner =
@@ -89,6 +93,18 @@ impl System {
             owner: founded.owner.to_string(),
             api_key: founded.api_key,
         })
+    }
+
+    /// The same command again after one that was cut short goes on with what that one began: an organization without its
+    /// owner. One that was made to its end is another's slug by now.
+    pub(crate) fn cut_short(&self, new: &NewOrganization) -> Result<Option<IdempotencyKey>, String> {
+        let text = serde_json::to_vec(new).map_err(|error| error.to_string())?;
+        let key = self.app.idempotency_key(&Actor::Operator, "organization create", &text);
+        let request = Request { idempotency: Some(key.within(&key.input)), ..self.request() };
+        let organization = OrganizationId(self.app.id_for(&request, "organization"));
+        let first_key = ApiKeyId(self.app.id_for(&request, "api key"));
+        let (_, made) = self.app.current::<ApiKey>(organization, first_key).map_err(|error| sentence(&error))?;
+        Ok(request.idempotency.filter(|_| made.is_none()))
     }
 
     /// All organizations: who they are and whether they are active, nothing of what they hold.

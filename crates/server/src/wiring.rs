@@ -172,7 +172,9 @@ impl System {
         let models = self.read_models.progress().borrow().clone();
         let models = [("read-models", models.position, models.stopped)].into_iter();
         let reactors = self.reactors.progress().map(|(name, progress)| (name, progress.position, progress.stopped));
-        let followers = models.chain(reactors).map(|(name, Position(cursor), stopped)| FollowerStanding {
+        let feeds = self.app.feeds.progress();
+        let feeds = [("feeds", feeds.position, feeds.stopped)].into_iter();
+        let followers = models.chain(feeds).chain(reactors).map(|(name, Position(cursor), stopped)| FollowerStanding {
             name: name.into(),
             cursor,
             lag: newest.0.saturating_sub(cursor),
@@ -294,9 +296,7 @@ impl Opened {
         }));
         let feeds = app.clone();
         followers.push(tokio::spawn(async move {
-            if let Err(error) = feeds.feeds.run(stopped).await {
-                tracing::error!(%error, "the feeds have stopped: subscriptions show nothing new");
-            }
+            feeds.feeds.run(stopped).await;
         }));
         Ok(System {
             folder,

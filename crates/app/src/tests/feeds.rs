@@ -1,6 +1,6 @@
 //! Live feeds: every event of the topic once, in order, for whoever is fast, slow, early or late.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use witan_domain::{EventId, OrganizationId, SessionId, Timestamp};
@@ -58,6 +58,9 @@ async fn no_gap_and_no_duplicate_while_others_append() {
     let world = World::new();
     let feeds = world.feeds();
     let topics = [Topic::Organization(CLINIC), Topic::Session(CLINIC, SESSION)];
+    // A session begins with an event of its own stream; readers come from before it, from it, and from later.
+    world.store.append(append(CLINIC, "room-1".into(), 60)).await.unwrap();
+    world.store.append(append(CLINIC, format!("session-{SESSION}"), 1)).await.unwrap();
     let mut writers = Vec::new();
     for writer in 0..4 {
         let store = world.store.clone();
@@ -81,9 +84,9 @@ async fn no_gap_and_no_duplicate_while_others_append() {
     for number in 0..12_u64 {
         tokio::time::sleep(Duration::from_millis(2)).await;
         let topic = topics[number as usize % 2];
-        let after = Position(number / 4 * 40);
+        let after = Position(number / 4 * 40).min(world.newest());
         let slow = (number % 3 == 0).then_some(Duration::from_millis(2));
-        readers.push((topic, after, slow, world.app.feeds.open(topic, Some(after))));
+        readers.push((topic, after, slow, world.app.feeds.open(topic, Some(after)).unwrap()));
     }
     let mut tasks = Vec::new();
     for (topic, after, slow, mut feed) in readers {
@@ -121,8 +124,8 @@ async fn whoever_lags_further_than_the_channel_reaches_misses_nothing() {
     let world = World::new();
     let feeds = world.feeds();
     let topic = Topic::Session(CLINIC, SESSION);
-    let mut lagging = world.app.feeds.open(topic, None);
-    let mut prompt = world.app.feeds.open(topic, None);
+    let mut lagging = world.app.feeds.open(topic, None).unwrap();
+    let mut prompt = world.app.feeds.open(topic, None).unwrap();
     for _ in 0..40 {
         world.store.append(append(CLINIC, format!("session-{SESSION}"), 25)).await.unwrap();
         world.store.append(append(COURT, format!("session-{SESSION}"), 25)).await.unwrap();
@@ -160,4 +163,77 @@ async fn a_feed_shows_chat_only_to_those_who_may_read_it() {
     let without: Vec<_> = with_chat.iter().filter(|kind| *kind != "MessageSent").cloned().collect();
     assert_eq!(kinds(&mut outside).await, without);
     feeds.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_goes_leaves_nothing_behind() {
+    let world = World::new();
+    let topic = Topic::Session(CLINIC, SESSION);
+    let first = world.app.feeds.open(topic, None).unwrap();
+    let second = world.app.feeds.open(topic, None).unwrap();
+    drop(first);
+    assert_eq!(world.app.feeds.listened_to(), 1);
+    drop(second);
+    assert_eq!(world.app.feeds.listened_to(), 0);
+    for number in 0..100 {
+        let topic = Topic::Session(CLINIC, SessionId(number));
+        drop(world.app.feeds.open(topic, Some(Position(0))).unwrap());
+    }
+    assert_eq!(world.app.feeds.listened_to(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_fails_once_ends_no_feed() {
+    let world = World::new();
+    world.faults.reads.store(1, Ordering::SeqCst);
+    let feeds = world.feeds();
+    let topic = Topic::Session(CLINIC, SESSION);
+    let mut feed = world.app.feeds.open(topic, None).unwrap();
+    world.store.append(append(CLINIC, format!("session-{SESSION}"), 3)).await.unwrap();
+    assert_eq!(read(&mut feed, 3, None).await, positions(&world, topic));
+    assert_eq!(world.app.feeds.progress().stopped, None);
+    feeds.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_listens_is_told_when_the_feeds_end() {
+    let world = World::new();
+    let feeds = world.feeds();
+    let topic = Topic::Organization(CLINIC);
+    let mut feed = world.app.feeds.open(topic, None).unwrap();
+    world.faults.damaged.store(true, Ordering::SeqCst);
+    world.store.append(append(CLINIC, "room-1".into(), 1)).await.unwrap();
+    feeds.await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_secs(5), feed.next()).await.expect("it ends").is_err());
+    assert!(world.app.feeds.progress().stopped.unwrap().contains("damaged"), "health shows it");
+    assert_eq!(code(world.app.feeds.open(topic, None)), "UNAVAILABLE");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_s_feed_begins_where_the_session_does() {
+    let world = World::new();
+    for _ in 0..20 {
+        world.store.append(append(COURT, "room-1".into(), 500)).await.unwrap();
+    }
+    world.store.append(append(CLINIC, format!("session-{SESSION}"), 2)).await.unwrap();
+    let feed = world.app.feeds.open(Topic::Session(CLINIC, SESSION), Some(Position(0))).unwrap();
+    assert_eq!(feed.position(), Position(10_000), "10,000 events of others are not read");
+    let later = world.app.feeds.open(Topic::Session(CLINIC, SESSION), Some(Position(10_001))).unwrap();
+    assert_eq!(later.position(), Position(10_001));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_after_the_end_of_the_log_is_refused() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let newest = world.newest();
+    for after in [Position(newest.0 + 1), Position(u64::MAX)] {
+        match app.organization_activity(&world.ask(&tenant.owner), Some(after)).await {
+            Err(Error::Rejected { code: "AFTER_THE_END", message, .. }) => {
+                assert!(message.contains(&format!("ends at {}", newest.0)), "{message}");
+            }
+            other => panic!("{}", code(other)),
+        }
+    }
+    assert_eq!(code(app.organization_activity(&world.ask(&tenant.owner), Some(newest)).await), "OK");
 }

@@ -1,5 +1,6 @@
 //! The same request again: the same answer, the same secrets, nothing recorded twice.
 
+use witan_auth::{Scope, Scopes};
 use witan_domain::Actor;
 
 use crate::{api_keys::NewApiKey, opening::OpeningInput, testing::*, *};
@@ -158,4 +159,73 @@ async fn whoever_is_faster_makes_others_decide_anew() {
     }
     assert_eq!(codes.iter().filter(|code| **code == "OK").count(), 4, "{codes:?}");
     assert!(codes.iter().all(|code| ["OK", "SLUG_TAKEN"].contains(code)), "{codes:?}");
+}
+
+/// Whoever comes by a key that leads only so far.
+fn limited(request: Request, scopes: &[Scope]) -> Request {
+    Request { scopes: Some(Scopes::new(scopes.iter().copied())), ..request }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_by_a_key_that_leads_to_less_is_refused() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let ask = || world.ask_once(&tenant.owner, "room", "one");
+    app.disable_room(&ask(), tenant.room).await.unwrap();
+    let narrow = app.disable_room(&limited(ask(), &[Scope::UsersRead]), tenant.room).await;
+    assert_eq!(code(narrow), "FORBIDDEN");
+    assert_eq!(code(app.disable_room(&limited(ask(), &[Scope::RoomsWrite]), tenant.room).await), "OK");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_is_told_again_only_to_who_could_make_it_now() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let (admin, organization) = (witan_domain::AccountRole::Admin, witan_domain::RoleScope::Organization);
+    app.grant_role(&world.ask(&tenant.owner), tenant.host_id, admin, organization, None).await.unwrap();
+    let new = NewApiKey { name: "a script".into(), scopes: Vec::new(), expires_at: None, user: tenant.host_id };
+    let ask = || world.ask_once(&tenant.host, "key", "the same");
+    app.create_api_key(&ask(), &new).await.unwrap();
+    assert_eq!(code(app.create_api_key(&ask(), &new).await), "OK");
+    app.revoke_role(&world.ask(&tenant.owner), tenant.host_id, admin, organization).await.unwrap();
+    assert_eq!(code(app.create_api_key(&ask(), &new).await), "FORBIDDEN");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limited_key_makes_no_join_token_that_leads_further() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let session = world.opens(&tenant).await;
+    let ask = |scopes: &[Scope]| limited(world.ask(&tenant.host), scopes);
+    match app.create_join_token(&ask(&[Scope::SessionsWrite]), session).await {
+        Err(Error::Rejected { code: "KEY_SCOPES_TOO_NARROW", message, .. }) => {
+            for scope in ["sessions:read", "sessions:write", "content:read", "content:write", "audit:read"] {
+                assert!(message.contains(scope), "{message}");
+            }
+            assert!(!message.contains("users"), "{message}");
+        }
+        other => panic!("{}", code(other)),
+    }
+    assert_eq!(code(app.create_join_token(&ask(&[Scope::RoomsRead]), session).await), "FORBIDDEN");
+    use Scope::{AuditRead, ContentRead, ContentWrite, SessionsRead, SessionsWrite};
+    let all = [SessionsRead, SessionsWrite, ContentRead, ContentWrite, AuditRead];
+    assert_eq!(code(app.create_join_token(&ask(&all), session).await), "OK");
+    assert_eq!(code(app.create_join_token(&ask(&[]), session).await), "OK");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_of_a_request_can_t_be_guessed() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let request = world.ask_once(&tenant.owner, "key", "ben@example.org");
+    let hash = crate::sources::sha256_hex(b"ben@example.org");
+    let kept = request.idempotency.clone().unwrap();
+    assert_ne!(kept.input, hash);
+    let (organization, owner) = (tenant.organization, tenant.owner_id);
+    assert_ne!(kept.key, crate::sources::sha256_hex(format!("{organization}/{owner}\0key").as_bytes()));
+    app.create_user(&request, &user("ben")).await.unwrap();
+    let all = world.all();
+    let metadata = |event: &witan_event_store::Recorded| String::from_utf8(event.envelope.metadata().to_vec()).unwrap();
+    assert!(all.iter().any(|event| metadata(event).contains(&kept.input)));
+    assert!(all.iter().all(|event| !metadata(event).contains(&hash)));
 }

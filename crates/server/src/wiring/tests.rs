@@ -96,7 +96,9 @@ async fn a_first_start_that_was_cut_off_tells_the_same_key_again() {
 async fn organizations_are_made_listed_suspended_and_reactivated() {
     let place = Place::new();
     let system = place.open().await;
+    assert!(system.cut_short(&new("north")).unwrap().is_some(), "whoever is cut can go on");
     created(&system, "north").await;
+    assert!(system.cut_short(&new("north")).unwrap().is_none(), "whoever is done can't have the key told again");
     let south = created(&system, "south").await;
     assert_eq!(listed(&system).await, pairs(&[("north", "active"), ("south", "active")]));
     let answer = system.answer(Question::SuspendOrganization { organization: "north".into() }, steps()).await;
