@@ -113,6 +113,7 @@ pub(crate) struct Run {
 impl Run {
     async fn each(mut self, reaction: Reaction) {
         let result = self.follow(reaction).await;
+        self.cursor.flush();
         self.ended(result);
     }
 
@@ -122,12 +123,12 @@ impl Run {
         loop {
             let batch = tokio::select! {
                 batch = follower.next_batch(BATCH_EVENTS) => batch?,
-                () = stopped(&mut self.stop) => return Ok(self.cursor.flush()),
+                () = stopped(&mut self.stop) => return Ok(()),
             };
             for recorded in &batch {
                 self.app.streams.saw(recorded);
                 if !self.insist(reaction, recorded).await? {
-                    return Ok(self.cursor.flush());
+                    return Ok(());
                 }
                 self.cursor.advance(recorded);
             }

@@ -335,7 +335,7 @@ impl EventStore for Failing {
         let failing = {
             let mut planned = self.faults.appends.lock().unwrap();
             let its = |plan: &&mut (&'static str, usize, AppendError)| append.stream.split('-').next() == Some(plan.0);
-            let at = planned.iter_mut().enumerate().find(|(_, plan)| its(&plan)).map(|(at, plan)| {
+            let at = planned.iter_mut().enumerate().find(|(_, plan)| its(plan)).map(|(at, plan)| {
                 let now = plan.1 == 0;
                 plan.1 = plan.1.saturating_sub(1);
                 (at, now)

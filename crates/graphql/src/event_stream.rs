@@ -178,7 +178,8 @@ impl<E: Executor, A: Authenticate> Serving<E, A> {
             Ending::Complete => COMPLETE.to_vec(),
             Ending::Told(code, message) => {
                 let mut error = request_error(code, message, self.id);
-                if let (Some(position), Some(extensions)) = (&self.position, &mut error.extensions) {
+                let position = self.position.clone().or_else(|| self.subscriber.start());
+                if let (Some(position), Some(extensions)) = (position, &mut error.extensions) {
                     extensions.set("resumeAfter", position.as_ref());
                 }
                 self.farewell(error)

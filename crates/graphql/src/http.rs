@@ -183,7 +183,7 @@ async fn answer<E: Executor, A: Authenticate>(
     }
     // A panic in a resolver is this request's fault, not the connection's.
     let executed = match prepared.kind {
-        OperationType::Mutation => whole(&endpoint.executor, prepared.request).await.ok(),
+        OperationType::Mutation => execute_whole(&endpoint.executor, prepared.request).await.ok(),
         OperationType::Query | OperationType::Subscription => {
             AssertUnwindSafe(endpoint.executor.execute(prepared.request)).catch_unwind().await.ok()
         }
@@ -209,7 +209,7 @@ pub(crate) fn begun() -> Instant {
 }
 
 /// Runs a mutation in a task of its own: a caller who goes away, or whose time is over, must not cut it between two steps.
-pub(crate) fn whole<E: Executor>(executor: &E, request: GraphqlRequest) -> JoinHandle<GraphqlResponse> {
+pub(crate) fn execute_whole<E: Executor>(executor: &E, request: GraphqlRequest) -> JoinHandle<GraphqlResponse> {
     let executor = executor.clone();
     tokio::spawn(async move { executor.execute(request).await }.in_current_span())
 }

@@ -36,7 +36,7 @@ use crate::{
     documents::Document,
     figures::{Figures, Outcome, Transport},
     greeting::{Counted, Presence, greet},
-    http::{Endpoint, Prepared, begun, prepare, whole},
+    http::{Endpoint, Prepared, begun, execute_whole, prepare},
     messages::{End, in_time, message, parse, say_goodbye, text_of},
     params::Params,
     response::{INTERNAL, INTERNAL_MESSAGE, Payload, Subscriber, is_request_error, log_fault, request_error, settle},
@@ -259,7 +259,7 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
         let Prepared { request: operation, kind, document, operation: name, subscriber } = prepared;
         let executor = &self.endpoint().executor;
         let responses = match kind {
-            OperationType::Mutation => once_whole(whole(executor, operation)),
+            OperationType::Mutation => once_whole(execute_whole(executor, operation)),
             OperationType::Query | OperationType::Subscription => executor.execute_stream(operation, None),
         };
         self.serial += 1;

@@ -40,6 +40,7 @@ impl Live {
 
 pub(crate) async fn run(mut run: Run) {
     let result = follow(&mut run).await;
+    run.cursor.flush();
     run.ended(result);
 }
 
@@ -68,7 +69,7 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                 }
             }
             () = until(&run.app, live.queue.first().map(|(at, _)| *at)) => fire(&run.app, &mut live).await?,
-            () = stopped(&mut stop) => return Ok(run.cursor.flush()),
+            () = stopped(&mut stop) => return Ok(()),
         }
     }
 }

@@ -32,6 +32,7 @@ struct Prepared {
 
 pub(crate) async fn run(mut run: Run) {
     let result = follow(&mut run).await;
+    run.cursor.flush();
     run.ended(result);
 }
 
@@ -48,7 +49,7 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                 for recorded in &batch? {
                     run.app.streams.saw(recorded);
                     if !run.insist(Reaction::Media, recorded).await? {
-                        return Ok(run.cursor.flush());
+                        return Ok(());
                     }
                     // One session that has to wait for media keeps no mute and no removal of another waiting.
                     if let Some((session, prepared)) = prepared(recorded)? {
@@ -64,7 +65,7 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                 get_ready(&run.app, &mut waiting).await?;
                 run.cursor.set_note(&waiting)?;
             }
-            () = stopped(&mut stop) => return Ok(run.cursor.flush()),
+            () = stopped(&mut stop) => return Ok(()),
         }
     }
 }

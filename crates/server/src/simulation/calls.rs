@@ -1,7 +1,7 @@
 //! What people may think of asking, and what is learnt from the answers.
 
 use witan_app::{
-    App, Error, IdempotencyKey, Outcome, Position, Request,
+    App, Error, Outcome, Position, Request,
     entry::{Entered, Introduction},
     invitations::InvitationInput,
     opening::OpeningInput,
@@ -123,7 +123,7 @@ impl Call {
 pub async fn run(app: &std::sync::Arc<App>, call: &Call) -> Result<Told, Error> {
     let mut request = Request::by(call.actor.clone(), call.correlation);
     let input = format!("{:?}", call.what);
-    request.idempotency = Some(IdempotencyKey::new(&call.actor, &call.correlation.to_string(), input.as_bytes()));
+    request.idempotency = Some(app.idempotency_key(&call.actor, &call.correlation.to_string(), input.as_bytes()));
     let request = &request;
     let (made, position) = match &call.what {
         What::Found { slug } => {
