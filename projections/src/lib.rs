@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod changes;
 pub mod chat;
+mod damage;
 pub mod directory;
 pub mod follower;
 pub mod models;
@@ -32,6 +33,7 @@ use witan_domain::{OrganizationId, SessionId, aggregate::DecodeError};
 use witan_event_store::{EventStore, Follower, Position, ReadError, Recorded};
 
 pub use changes::Changes;
+use damage::Damage;
 pub use follower::{BATCH_EVENTS_MAX, Cursor, Fold, Projection};
 pub use page::{Listed, PAGE_ROWS_MAX, Page};
 pub use replay::{Comparison, Difference};
@@ -111,6 +113,7 @@ pub struct ReadModels {
     progress: watch::Sender<Progress>,
     pub changes: Changes,
     pub folding: Folding,
+    damage: Arc<Damage>,
     /// Until the follower takes it.
     fold: Mutex<Option<Fold>>,
 }
@@ -119,6 +122,11 @@ impl ReadModels {
     /// Opens or makes the database in `folder`. What does not open is damaged or half-made and holds nothing that can't
     /// be rebuilt, so it is deleted and made anew.
     pub fn open(folder: &Path) -> Result<Self, ProjectionError> {
+        let damage = Arc::new(Damage::of(folder));
+        if damage.is_marked() {
+            tracing::warn!("damage was found in the read models: they are rebuilt from the journal");
+            DB::destroy(&Options::default(), folder)?;
+        }
         let (db, fold) = match open_models(folder) {
             Ok(opened) => opened,
             Err(error) => {
@@ -127,6 +135,7 @@ impl ReadModels {
                 open_models(folder)?
             }
         };
+        damage.unmark();
         // Until the follower has seen that the journal is still the one that was folded, nothing is known.
         let progress = watch::Sender::new(Progress::default());
         Ok(Self {
@@ -134,13 +143,14 @@ impl ReadModels {
             progress,
             changes: Changes::default(),
             folding: Folding::default(),
+            damage,
             fold: Mutex::new(Some(fold)),
         })
     }
 
     /// A table's rows, for a read model's queries.
     pub(crate) fn rows(&self, table: &'static str) -> Rows {
-        Rows::new(Arc::clone(&self.db), table)
+        Rows::watched(Arc::clone(&self.db), table, Arc::clone(&self.damage))
     }
 
     /// Follows the log until `stop` changes or an event can't be handled; then it says why in [`Progress`] and stays
@@ -154,6 +164,7 @@ impl ReadModels {
         let Some(mut fold) = fold else { return Ok(()) };
         let result = self.follow(&mut fold, store, &mut stop).await;
         if let Err(error) = &result {
+            self.damage.note(error);
             tracing::error!(%error, position = fold.position().0, "the read models have stopped");
             let stopped = Some(error.to_string());
             self.progress.send_modify(|progress| progress.stopped = stopped);
@@ -214,6 +225,11 @@ impl ReadModels {
             Some(((envelope.organization().unwrap_or(OrganizationId(0)), session), recorded.position))
         });
         self.changes.tell(sessions);
+    }
+
+    /// The damage that was found in the rows since they were opened, if any: what a reader is told may be missing.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.seen()
     }
 
     /// How far the rows are, and whether they still move.

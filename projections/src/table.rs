@@ -12,7 +12,7 @@ use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use serde::{Serialize, de::DeserializeOwned};
 use witan_domain::OrganizationId;
 
-use crate::ProjectionError;
+use crate::{ProjectionError, damage::Damage};
 
 /// What most keys take: an organization and two ids, or an id and a number.
 const KEY_BYTES: usize = 48;
@@ -63,6 +63,8 @@ impl Key {
 pub struct Rows {
     db: Arc<DB>,
     name: &'static str,
+    /// Where damage is noted that a reader finds; the follower's stops the follower.
+    damage: Option<Arc<Damage>>,
 }
 
 /// The smallest key after all that begin with `prefix`; `None` when there is none.
@@ -80,10 +82,25 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 
 impl Rows {
     pub fn new(db: Arc<DB>, name: &'static str) -> Self {
-        Self { db, name }
+        Self { db, name, damage: None }
+    }
+
+    pub(crate) fn watched(db: Arc<DB>, name: &'static str, damage: Arc<Damage>) -> Self {
+        Self { db, name, damage: Some(damage) }
     }
 
     pub fn find<R: DeserializeOwned>(&self, key: &Key) -> Result<Option<R>, ProjectionError> {
+        self.noted(self.try_find(key))
+    }
+
+    fn noted<T>(&self, result: Result<T, ProjectionError>) -> Result<T, ProjectionError> {
+        if let (Err(error), Some(damage)) = (&result, &self.damage) {
+            damage.note(error);
+        }
+        result
+    }
+
+    fn try_find<R: DeserializeOwned>(&self, key: &Key) -> Result<Option<R>, ProjectionError> {
         let family = self.family()?;
         match self.db.get_pinned_cf(family, &key.0)? {
             Some(bytes) => Ok(Some(postcard::from_bytes(&bytes)?)),
@@ -94,6 +111,16 @@ impl Rows {
     /// At most `max` rows whose keys begin with `prefix`, in key order or backward, after `after` (exclusive) where it is
     /// given. What comes back beside each row is the key without the prefix.
     pub fn list<R: DeserializeOwned>(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        backward: bool,
+        max: usize,
+    ) -> Result<Vec<(Vec<u8>, R)>, ProjectionError> {
+        self.noted(self.try_list(prefix, after, backward, max))
+    }
+
+    fn try_list<R: DeserializeOwned>(
         &self,
         prefix: &Key,
         after: Option<&Key>,

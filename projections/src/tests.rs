@@ -1,3 +1,4 @@
+mod damage;
 mod folding;
 mod rich;
 mod story;

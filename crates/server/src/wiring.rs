@@ -170,7 +170,9 @@ impl System {
     pub fn standing(&self, shutting_down: bool) -> Standing {
         let newest = *self.store.durable().borrow();
         let models = self.read_models.progress().borrow().clone();
-        let models = [("read-models", models.position, models.stopped)].into_iter();
+        // Damage that only a reader has met so far will stop the follower when it gets there.
+        let stopped = models.stopped.or_else(|| self.read_models.damage().map(str::to_owned));
+        let models = [("read-models", models.position, stopped)].into_iter();
         let reactors = self.reactors.progress().map(|(name, progress)| (name, progress.position, progress.stopped));
         let feeds = self.app.feeds.progress();
         let feeds = [("feeds", feeds.position, feeds.stopped)].into_iter();
