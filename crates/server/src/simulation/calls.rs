@@ -360,10 +360,10 @@ impl Known {
             return Some(What::CreateUser { login, unit: random.of(units).copied() });
         };
         let role = *random.of(&[AccountRole::Host, AccountRole::Admin, AccountRole::Member, AccountRole::Auditor])?;
-        Some(match random.below(9) {
+        Some(match random.below(10) {
             0..=2 => What::CreateUser { login, unit: random.of(units).copied() },
             3 => What::RenameUser { user, login },
-            4 => What::SetActive { user, active: random.one_in(2) },
+            4 => What::SetActive { user, active: random.one_in(4) },
             5 => What::Grant { user, role },
             6 => What::Revoke { user, role },
             7 => What::GrantPrivacy { to: owner },
