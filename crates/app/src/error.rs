@@ -102,6 +102,11 @@ impl From<VaultError> for Error {
                 tracing::error!(why, "the vault takes no more writes");
                 Self::Unavailable("The server takes no writes until it is restarted.".into())
             }
+            VaultError::PersonErased(_) => Self::Rejected {
+                code: "PERSON_ERASED",
+                field: None,
+                message: "This person's data was erased: nothing more can be recorded about them.".into(),
+            },
             error => Self::fault(error),
         }
     }

@@ -189,3 +189,17 @@ async fn a_taken_login_and_a_freed_one() {
     assert_eq!(code(app.create_user(&ask(), &user("benjamin")).await), "LOGIN_TAKEN");
     assert_eq!(world.kinds(&User::stream(ben)), ["UserCreated", "UserUpdated"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_more_is_recorded_of_an_erased_user() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let ask = || world.ask(&tenant.owner);
+    let (role, scope) = (AccountRole::PrivacyOfficer, RoleScope::Organization);
+    app.grant_role(&ask(), tenant.owner_id, role, scope, None).await.unwrap();
+    let (ben, made) = app.create_user(&ask(), &user("ben")).await.unwrap();
+    app.deactivate_user(&ask(), ben).await.unwrap();
+    app.erase_person(&ask(), made.state.facts().unwrap().person, Ground::Request).await.unwrap();
+    assert_eq!(code(app.update_user(&ask(), ben, &user("benjamin")).await), "PERSON_ERASED");
+    assert_eq!(code(app.create_user(&ask(), &user("benjamin")).await), "OK", "the login is free");
+}
