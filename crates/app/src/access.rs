@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use witan_domain::{
-    AccountRole, Actor, InvitationId, OrganizationId, PersonId, RoleScope, SessionRole, UnitId,
+    AccountRole, Actor, InvitationId, OrganizationId, PersonId, RoleScope, SessionRole, UnitId, UserId,
     organization::{OrganizationFacts, OrganizationStatus},
     policy::{self, EffectivePolicies, Facts, PolicyLevel},
     room::RoomFacts,
@@ -72,11 +72,21 @@ impl App {
         above: &LevelsAbove,
         invited: Option<Invited>,
     ) -> Result<Facts, Error> {
-        let mut facts = Facts { invited: invited.map(|invited| invited.role), ..Facts::default() };
-        let Actor::User { organization, user, .. } = request.actor else { return Ok(facts) };
-        if organization != room.organization {
-            return Ok(facts);
-        }
+        let facts = match request.actor {
+            Actor::User { organization, user, .. } if organization == room.organization => {
+                self.user_facts(room, above, user)?
+            }
+            Actor::User { .. } | Actor::Participant { .. } | Actor::System | Actor::Operator | Actor::Anonymous => {
+                Facts::default()
+            }
+        };
+        Ok(Facts { invited: invited.map(|invited| invited.role), ..facts })
+    }
+
+    /// What is known of a user of the room's organization.
+    pub(crate) fn user_facts(&self, room: &RoomFacts, above: &LevelsAbove, user: UserId) -> Result<Facts, Error> {
+        let mut facts = Facts::default();
+        let organization = room.organization;
         let Some(account) = self.directory.account(organization, user).map_err(Error::fault)? else { return Ok(facts) };
         if !account.active {
             return Ok(facts);

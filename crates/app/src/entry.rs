@@ -3,9 +3,11 @@
 use subtle::ConstantTimeEq;
 use witan_auth::{JoinToken, Operation, Resource, ResourceKind, ResumeSecret, TokenError};
 use witan_domain::{
-    Actor, OrganizationId, ParticipantId, SessionId,
+    Actor, Aggregate, OrganizationId, ParticipantId, Private, SessionId, Timestamp,
     participant::Arrival,
-    session::{Entry, JoinSession, Knock, Session, SessionRejection},
+    policy::Access,
+    private::Ciphertext,
+    session::{Entry, JoinSession, Knock, Session, SessionCommand, SessionRejection},
     text::SecretHash,
 };
 
@@ -35,8 +37,8 @@ pub struct Entered {
 /// A redeemed token on its way into the session.
 struct Arriving<'a> {
     task: Task<'a, Session>,
-    arrival: Arrival,
-    lobby: bool,
+    command: SessionCommand,
+    participant: ParticipantId,
     resume_secret: String,
     token: JoinToken,
 }
@@ -46,20 +48,19 @@ impl App {
     pub async fn knock(&self, request: &Request, token: &str, who: &Introduction) -> Result<Entered, Error> {
         let token = self.verify_join_token(token)?;
         let request = arriving_request(request, &token);
-        let arriving = self.arrive(&request, token, Operation::Knock, who).await?;
-        let now = arriving.task.now();
-        let command = Knock { arrival: arriving.arrival.clone(), lobby: arriving.lobby, now };
-        arriving.finish(&command.into()).await
+        let command = |arrival, lobby, now| Knock { arrival, lobby, now }.into();
+        self.arrive(&request, token, Operation::Knock, who, command).await?.finish().await
     }
 
     /// Redeems a join token by coming straight in: for whoever needs no lobby, or was admitted before.
     pub async fn join_by_token(&self, request: &Request, token: &str, who: &Introduction) -> Result<Entered, Error> {
         let token = self.verify_join_token(token)?;
         let request = arriving_request(request, &token);
-        let arriving = self.arrive(&request, token, Operation::JoinSession, who).await?;
-        let now = arriving.task.now();
-        let entry = Entry::Token { arrival: Box::new(arriving.arrival.clone()), lobby: arriving.lobby };
-        arriving.finish(&JoinSession { entry, now }.into()).await
+        let command = |arrival, lobby, now| {
+            let entry = Entry::Token { arrival: Box::new(arrival), lobby };
+            JoinSession { entry, now }.into()
+        };
+        self.arrive(&request, token, Operation::JoinSession, who, command).await?.finish().await
     }
 
     /// Comes in after an admission: the actor is the participant who knocked.
@@ -86,12 +87,13 @@ impl App {
         token: JoinToken,
         operation: Operation,
         who: &Introduction,
+        command: fn(Arrival, bool, Timestamp) -> SessionCommand,
     ) -> Result<Arriving<'a>, Error> {
         let name = Text::required("displayName", who.display_name.trim(), DISPLAY_NAME_CHARS_MAX)?;
         let device = who.device.as_deref().filter(|device| !device.trim().is_empty());
         let device = device.map(|device| Text::required("device", device, DEVICE_CHARS_MAX)).transpose()?;
         let (organization, session) = (token.organization, token.session);
-        // The signed token is the right to come to this session's door: what it says was decided when it was made.
+        // The signed token is the right to come to this session's door: by what, is asked below.
         let resource = move |_: &_| Resource {
             kind: ResourceKind::Session,
             organization: Some(organization),
@@ -104,33 +106,46 @@ impl App {
             self.begin::<Session>(request, Some(organization), token.session, operation, SESSION, resource).await?;
         // Its answer holds a secret: whoever got hold of a redeemed token gets nothing by it. A retry says so by its key.
         let redeemed = task.state().record().is_some_and(|record| record.redeemed_tokens.contains_key(&token.id));
-        if redeemed && task.answered()?.is_none() {
+        let answered = task.answered()?.is_some();
+        if redeemed && !answered {
             return Err(Error::rejected(SessionRejection::TokenAlreadyRedeemed));
         }
+        // A retry is told what was decided then.
+        let access = if answered { Access { role: token.role, lobby: token.lobby } } else { self.access_now(&token)? };
         let participant = participant_of(&token);
         let secret = self.tokens.derived_secret(&format!("resume {}", token.id));
         let resume = ResumeSecret::new(token.session, participant, secret);
-        let stream = task.stream().to_owned();
-        let protect = |field, text| self.protect(organization, token.person, &stream, field, text);
-        let arrival = Arrival {
+        let arrival = |display_name, device| Arrival {
             participant,
             person: token.person,
             user: token.user,
             invitation: token.invitation,
-            role: token.role,
-            display_name: protect("display_name", name)?,
+            role: access.role,
+            display_name,
             external_id: None,
-            device: device.map(|device| protect("device", device)).transpose()?,
+            device,
             token: token.id,
             resume_secret_sha256: SecretHash(resume.sha256()),
         };
-        Ok(Arriving { task, arrival, lobby: token.lobby, resume_secret: resume.text(), token })
+        let now = task.now();
+        if token.user.is_none() && token.invitation.is_none() && !answered {
+            // A stranger becomes a person by coming in: whoever would be refused anyway leaves no key in the vault.
+            let nothing = Private { person: token.person, ciphertext: Ciphertext(Vec::new()) };
+            Session::decide(task.state(), &command(arrival(nothing, None), access.lobby, now))
+                .map_err(Error::rejected)?;
+            self.vault.create_person(organization, token.person).await?;
+        }
+        let stream = task.stream().to_owned();
+        let protect = |field, text| self.protect(organization, token.person, &stream, field, text);
+        let device = device.map(|device| protect("device", device)).transpose()?;
+        let command = command(arrival(protect("display_name", name)?, device), access.lobby, now);
+        Ok(Arriving { task, command, participant, resume_secret: resume.text(), token })
     }
 
     /// The participant whose resume secret this is, while they are at the door or in.
     pub fn participant_by_resume_secret(&self, text: &str) -> Result<Option<Actor>, Error> {
         let Ok(secret) = ResumeSecret::parse(text) else { return Ok(None) };
-        let loaded = self.streams.load::<Session>(&<Session as witan_domain::Aggregate>::stream(secret.session))?;
+        let loaded = self.streams.load::<Session>(&Session::stream(secret.session))?;
         let (Some(record), Some(organization)) = (loaded.state.record(), loaded.organization) else { return Ok(None) };
         let Some(participant) = record.participant(secret.participant) else { return Ok(None) };
         let same: bool = participant.resume_secret_sha256.0.ct_eq(&secret.sha256()).into();
@@ -143,12 +158,12 @@ impl App {
 }
 
 impl Arriving<'_> {
-    async fn finish(self, command: &witan_domain::session::SessionCommand) -> Result<Entered, Error> {
-        let outcome = self.task.finish(command).await?;
+    async fn finish(self) -> Result<Entered, Error> {
+        let outcome = self.task.finish(&self.command).await?;
         Ok(Entered {
             organization: self.token.organization,
             session: self.token.session,
-            participant: self.arrival.participant,
+            participant: self.participant,
             resume_secret: self.resume_secret,
             outcome,
         })

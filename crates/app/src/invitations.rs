@@ -10,7 +10,7 @@ use witan_domain::{
 };
 
 use crate::{
-    App, Error, Outcome, Request, access::Invited, execute::Presence, opening::Ticket, personal::Text,
+    App, Error, Outcome, Request, access::Invited, execute::Presence, join_tokens::Ticket, personal::Text,
     rooms::room_resource,
 };
 

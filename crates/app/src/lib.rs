@@ -12,13 +12,17 @@ pub mod execute;
 pub mod feed;
 pub mod history;
 pub mod invitations;
+pub mod join_tokens;
 pub mod opening;
 pub mod organizations;
 pub mod parts;
+mod passwords;
 pub mod people;
 pub mod personal;
+pub mod policies;
 pub mod presence;
 pub mod proofs;
+mod rate;
 pub mod reactors;
 mod reservations;
 pub mod rooms;
@@ -38,7 +42,7 @@ use std::sync::{
 };
 
 use witan_auth::{Directory, Policies, TokenKey};
-use witan_domain::{Actor, OrganizationId, PersonId, UnitId};
+use witan_domain::{Actor, OrganizationId, PersonId, RoomId, UnitId};
 use witan_event_store::EventStore;
 use witan_ledger::{LogReader, MerkleLog, Signer};
 use witan_media::Media;
@@ -99,6 +103,11 @@ pub struct App {
     pub(crate) streams: streams::Streams,
     pub(crate) recently: authorise::Memory,
     pub(crate) used_keys: authenticate::UsedKeys,
+    pub(crate) passwords: passwords::Passwords,
+    /// The tokens that rooms give to strangers.
+    pub(crate) strangers: rate::Rate<RoomId>,
+    /// The sessions that strangers open.
+    pub(crate) openings: rate::Rate<RoomId>,
     pub feeds: feed::Feeds,
     pub presence: presence::Presences,
     pub parts: parts::Parts,
@@ -116,6 +125,7 @@ impl App {
             store: pieces.store,
             vault: pieces.vault,
             policies: pieces.policies,
+            passwords: passwords::Passwords::new(&pieces.tokens),
             tokens: pieces.tokens,
             directory: pieces.directory,
             lookups: pieces.lookups,
@@ -126,6 +136,8 @@ impl App {
             sources: pieces.sources,
             recently: authorise::Memory::default(),
             used_keys: authenticate::UsedKeys::default(),
+            strangers: rate::Rate::new(join_tokens::STRANGERS_AT_ONCE, join_tokens::STRANGER_INTERVAL_MILLIS),
+            openings: rate::Rate::new(opening::OPENINGS_AT_ONCE, opening::OPENING_INTERVAL_MILLIS),
             presence: presence::Presences::default(),
             parts: parts::Parts::default(),
             newest_grant: AtomicU64::new(end.0),

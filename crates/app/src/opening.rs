@@ -1,13 +1,12 @@
-//! Opening a session, and the join tokens that lead to its door.
+//! Opening a session.
 //!
 //! The room is the one that knows its live session, so opening is recorded there first; then the session's own stream
 //! begins. If that is cut short, the reactor `sessions` goes on with it.
 
-use witan_auth::{JOIN_TOKEN_SECONDS_MAX, JoinToken, Operation, Scopes};
+use witan_auth::{Operation, Resource};
 use witan_domain::{
-    Actor, Aggregate, OrganizationId, PersonId, RoomId, SessionId, Timestamp, TokenId, UserId,
-    policy::Access,
-    room::{OpenSession, ReleaseSession, Room, RoomFacts, SessionOpened},
+    Actor, Aggregate, OrganizationId, PersonId, RoomId, SessionId,
+    room::{OpenSession, ReleaseSession, Room, RoomFacts, RoomState, SessionOpened},
     session::{EndSession, MarkSessionReady, Opener, PrepareSession, Session, SessionState, SessionStatus},
     settings::SettingValue,
 };
@@ -16,27 +15,25 @@ use witan_media::MediaMode;
 
 use crate::{
     App, Error, Outcome, Request,
-    access::Invited,
     personal::Text,
     rooms::{ROOM, room_resource},
 };
 
 pub const RECORD_ID_CHARS_MAX: usize = 200;
 
+/// How often strangers may open a room at once, and after how long once more: what they open lies empty and ends.
+pub const OPENINGS_AT_ONCE: u32 = 5;
+pub const OPENING_INTERVAL_MILLIS: u32 = 60_000;
+
 /// What the opener chooses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct OpeningInput {
     /// The record that the session belongs to: a patient's file, say.
     pub record_id: Option<String>,
     pub continues: Option<SessionId>,
     pub settings: Vec<SettingValue>,
-}
-
-/// A join token and when it ends.
-pub struct Ticket {
-    pub token: String,
-    pub expires: Timestamp,
-    pub claims: JoinToken,
+    /// Where the open policy has a grant for who knows it.
+    pub password: Option<String>,
 }
 
 impl App {
@@ -47,11 +44,65 @@ impl App {
         room: RoomId,
         input: &OpeningInput,
     ) -> Result<(SessionId, Outcome<Session>), Error> {
-        let organization = request.organization()?;
+        match request.actor {
+            Actor::Anonymous => self.open_as_stranger(request, room, input).await,
+            Actor::User { .. } | Actor::Participant { .. } | Actor::System | Actor::Operator => {
+                self.open_in(request, request.organization()?, room, input).await
+            }
+        }
+    }
+
+    /// Whoever has no account opens the room as it is, where its open policy has a grant for anyone or for who knows the
+    /// password.
+    async fn open_as_stranger(
+        &self,
+        request: &Request,
+        room: RoomId,
+        input: &OpeningInput,
+    ) -> Result<(SessionId, Outcome<Session>), Error> {
+        for (field, given) in [
+            ("recordId", input.record_id.is_some()),
+            ("continuesId", input.continues.is_some()),
+            ("settings", !input.settings.is_empty()),
+        ] {
+            if given {
+                return Err(Error::invalid(field, format!("{field} is a user's to give; expected none")));
+            }
+        }
+        let refused = || self.refuse_stranger(request, room.0, input.password.as_deref());
+        let organization = self.streams.load::<Room>(&Room::stream(room))?.organization;
+        let organization = organization.ok_or_else(refused)?;
+        // Two strangers may choose the same key, for two rooms.
+        let idempotency = request.idempotency.as_ref().map(|key| key.within(&room.to_string()));
+        let within = Request { idempotency, ..request.clone() };
+        self.open_in(&within, organization, room, input).await.map_err(|error| match error {
+            Error::Unauthenticated(_) | Error::Forbidden { .. } | Error::NotFound { .. } => refused(),
+            error => error,
+        })
+    }
+
+    async fn open_in(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        room: RoomId,
+        input: &OpeningInput,
+    ) -> Result<(SessionId, Outcome<Session>), Error> {
         let state = self.room_state(organization, room)?;
         let facts = state.facts().map_err(Error::rejected)?.clone();
         let above = self.levels_above(&facts)?;
-        self.authorise(request, Operation::OpenSession, &room_resource(organization, &state)).await?;
+        let policies = above.policies(facts.details.purpose, &facts.policies);
+        let shown = self.shown_passwords(request, room, &policies.open, input.password.as_deref()).await?;
+        let grant = !shown.is_empty();
+        let resource = move |state: &RoomState| Resource { grant, ..room_resource(organization, state) };
+        self.authorise(request, Operation::OpenSession, &resource(&state)).await?;
+        if request.actor == Actor::Anonymous && !self.openings.take(room, self.sources.now()) {
+            return Err(Error::Rejected {
+                code: "TOO_MANY_OPENINGS",
+                field: None,
+                message: "The room was opened too often by guests lately: try again in a minute.".into(),
+            });
+        }
         self.release_closed(request, &facts).await?;
         let session = SessionId(self.id_for(request, "session"));
         let record = self.protect_record(request, organization, room, session, input.record_id.as_deref()).await?;
@@ -64,7 +115,8 @@ impl App {
         if let Some(before) = input.continues {
             self.check_continued(organization, before)?;
         }
-        let task = self.begin_room(request, room, Operation::OpenSession).await?;
+        let opening = Operation::OpenSession;
+        let task = self.begin::<Room>(request, Some(organization), room, opening, ROOM, resource).await?;
         let command = OpenSession {
             session,
             organization_active: above.organization_active(),
@@ -220,117 +272,4 @@ impl App {
         let person = self.person_for(organization, Some(&format!("record {}", text.as_str())), fresh).await?;
         self.protect(organization, person, &Room::stream(room), "record", text).map(Some)
     }
-
-    /// A join token for a user who may enter the session.
-    pub async fn create_join_token(&self, request: &Request, session: SessionId) -> Result<Ticket, Error> {
-        let organization = request.organization()?;
-        let state = self.session_state(organization, session)?;
-        let live = state.live().ok_or(session_not_live())?;
-        let room = self.room_state(organization, live.room)?;
-        let facts = room.facts().map_err(Error::rejected)?;
-        let above = self.levels_above(facts)?;
-        let policies = above.policies(facts.details.purpose, &facts.policies);
-        let access = policies.may_join(&self.access_facts(request, facts, &above, None)?);
-        let resource = crate::sessions::session_resource(&request.actor, organization, &state);
-        self.authorise(request, Operation::CreateJoinToken, &resource).await?;
-        hold_participation(request)?;
-        let access = access.ok_or_else(|| Error::Forbidden { reference: request.correlation.to_string() })?;
-        let (user, person) = self.acting_person(request, organization)?;
-        self.ticket(request, organization, session, access, Some(user), person, None)
-    }
-
-    /// A join token for an invitee, by the invitation's secret, while the invitation is good.
-    pub(crate) fn invited_ticket(
-        &self,
-        request: &Request,
-        room: &RoomFacts,
-        invited: Invited,
-        token: TokenId,
-    ) -> Result<Ticket, Error> {
-        let above = self.levels_above(room)?;
-        let policies = above.policies(room.details.purpose, &room.policies);
-        let facts = self.access_facts(request, room, &above, Some(invited))?;
-        let Some(access) = policies.may_join(&facts) else {
-            return Err(Error::Rejected {
-                code: "INVITATION_NOT_ACCEPTED",
-                field: None,
-                message: "The room takes no invitations now.".into(),
-            });
-        };
-        let session = room.live_session.ok_or(Error::Rejected {
-            code: "NO_LIVE_SESSION",
-            field: None,
-            message: "The room has no live session now: try again when it is opened.".into(),
-        })?;
-        self.signed(room.organization, session, access, None, invited.person, Some(invited), token)
-    }
-
-    fn ticket(
-        &self,
-        request: &Request,
-        organization: OrganizationId,
-        session: SessionId,
-        access: Access,
-        user: Option<UserId>,
-        person: PersonId,
-        invited: Option<Invited>,
-    ) -> Result<Ticket, Error> {
-        let token = TokenId(self.id_for(request, &format!("join token {session}")));
-        self.signed(organization, session, access, user, person, invited, token)
-    }
-
-    fn signed(
-        &self,
-        organization: OrganizationId,
-        session: SessionId,
-        access: Access,
-        user: Option<UserId>,
-        person: PersonId,
-        invited: Option<Invited>,
-        id: TokenId,
-    ) -> Result<Ticket, Error> {
-        let now = self.sources.now();
-        // A grant's lobby holds whatever the setting says: a floor may have put it there. The setting adds to it.
-        let by_setting = self.session_state(organization, session)?;
-        let by_setting = by_setting.live().is_some_and(|live| live.settings.values.lobby);
-        let lobby = access.lobby || (by_setting && !access.role.moderates());
-        let claims = JoinToken {
-            id,
-            organization,
-            session,
-            person,
-            user,
-            invitation: invited.map(|invited| invited.invitation),
-            role: access.role,
-            lobby,
-        };
-        let token = self.tokens.sign(&claims, now).map_err(Error::fault)?;
-        Ok(Ticket { token, expires: now.plus_seconds(JOIN_TOKEN_SECONDS_MAX), claims })
-    }
-
-    fn acting_person(&self, request: &Request, organization: OrganizationId) -> Result<(UserId, PersonId), Error> {
-        let user = crate::rooms::acting_user(request)?;
-        let state = self.user_state(organization, user)?;
-        Ok((user, state.facts().map_err(Error::rejected)?.person))
-    }
-}
-
-/// Who comes in by the token acts as a participant, whom no key limits: a key that leads to less makes none.
-fn hold_participation(request: &Request) -> Result<(), Error> {
-    if request.scopes.as_ref().is_none_or(Scopes::hold_participation) {
-        return Ok(());
-    }
-    let needed: Vec<_> = Scopes::of_participation().names().collect();
-    Err(Error::Rejected {
-        code: "KEY_SCOPES_TOO_NARROW",
-        field: None,
-        message: format!(
-            "A join token leads to all that a participant may do: the API key has to have no scopes, or all of {}.",
-            needed.join(", ")
-        ),
-    })
-}
-
-pub(crate) fn session_not_live() -> Error {
-    Error::rejected(witan_domain::session::SessionRejection::SessionNotLive)
 }

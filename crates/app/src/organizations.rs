@@ -9,7 +9,6 @@ use witan_domain::{
         OrganizationState, OwnText, ReactivateOrganization, SetOrganizationPolicies, SetOrganizationSettings,
         SuspendOrganization, UpdateOrganization,
     },
-    policy::PolicyLevel,
     reservation::{Holder, ReservationId},
     settings::Level,
     text::{self, Slug},
@@ -21,6 +20,7 @@ use crate::{
     execute::{Presence, Task},
     history::organization_resource,
     personal::Text,
+    policies::PoliciesInput,
     reservations::cleaned_up,
     users::NewUser,
 };
@@ -252,10 +252,16 @@ impl App {
     pub async fn set_organization_policies(
         &self,
         request: &Request,
-        policies: PolicyLevel,
+        policies: PoliciesInput,
     ) -> Result<Outcome<Organization>, Error> {
         let organization = request.organization()?;
-        let task = self.begin_organization(request, organization, Operation::SetOrganizationPolicies).await?;
+        let operation = Operation::SetOrganizationPolicies;
+        if policies.has_new_password() {
+            self.authorise(request, operation, &organization_resource(organization)).await?;
+        }
+        let hashed = self.hash_passwords(&organization.to_string(), policies).await?;
+        let task = self.begin_organization(request, organization, operation).await?;
+        let policies = hashed.over(&task.state().facts().map_err(Error::rejected)?.policies)?;
         self.finish_grant(task, &SetOrganizationPolicies { policies }.into()).await
     }
 

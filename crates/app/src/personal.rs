@@ -80,6 +80,8 @@ impl App {
                 let value = self.reveal(organization, stream, field, &private)?;
                 serde_json::json!({ "person": private.person, "erased": value.is_none(), "value": value })
             }
+            // Whom a grant is for, without the password's hash.
+            Value::Object(object) if object.len() == 1 && object.contains_key("password") => "password".into(),
             Value::Object(object) => {
                 let mut revealed = serde_json::Map::with_capacity(object.len());
                 for (name, value) in object {

@@ -17,6 +17,7 @@ use witan_domain::{
 use crate::{
     App, Error, Outcome, Request,
     execute::{Presence, Task},
+    policies::PoliciesInput,
     reservations::cleaned_up,
 };
 
@@ -203,13 +204,19 @@ impl App {
         &self,
         request: &Request,
         room: RoomId,
-        policies: PolicyLevel,
+        policies: PoliciesInput,
     ) -> Result<Outcome<Room>, Error> {
-        let task = self.begin_room(request, room, Operation::SetRoomPolicies).await?;
-        let floor_above = match task.state().facts() {
-            Ok(facts) => self.levels_above(facts)?.policies(facts.details.purpose, &PolicyLevel::default()).floor,
-            Err(rejection) => return Err(Error::rejected(rejection)),
-        };
+        let operation = Operation::SetRoomPolicies;
+        if policies.has_new_password() {
+            let organization = request.organization()?;
+            let state = self.room_state(organization, room)?;
+            self.authorise(request, operation, &room_resource(organization, &state)).await?;
+        }
+        let hashed = self.hash_passwords(&room.to_string(), policies).await?;
+        let task = self.begin_room(request, room, operation).await?;
+        let facts = task.state().facts().map_err(Error::rejected)?;
+        let floor_above = self.levels_above(facts)?.policies(facts.details.purpose, &PolicyLevel::default()).floor;
+        let policies = hashed.over(&facts.policies)?;
         self.finish_grant(task, &SetRoomPolicies { policies, floor_above }.into()).await
     }
 

@@ -35,6 +35,7 @@ use crate::{
     App, Direction, Error, Lookups, PersonTies, Pieces, Position, Request, Sources,
     entry::{Entered, Introduction},
     invitations::{CreatedInvitation, InvitationInput},
+    join_tokens::Door,
     opening::OpeningInput,
     organizations::{Founded, OrganizationInput},
     reactors::{self, Leadership, Reactors},
@@ -271,7 +272,7 @@ impl World {
 
     /// The host comes in, by an account.
     pub async fn host_joins(&self, tenant: &Tenant, session: SessionId) -> (Actor, Entered) {
-        let ticket = self.app.create_join_token(&self.ask(&tenant.host), session).await.unwrap();
+        let ticket = self.app.create_join_token(&self.ask(&tenant.host), Door::Session(session), None).await.unwrap();
         let request = self.ask(&Actor::Anonymous);
         let entered = self.app.join_by_token(&request, &ticket.token, &called("Anna")).await.unwrap();
         (self.actor(&entered), entered)

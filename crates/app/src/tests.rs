@@ -1,3 +1,4 @@
+mod doors;
 mod feeds;
 mod names;
 mod reactions;

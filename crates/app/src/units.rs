@@ -3,7 +3,7 @@
 use witan_auth::{Operation, Resource, ResourceKind};
 use witan_domain::{
     Aggregate, OrganizationId, UnitId,
-    policy::{PolicyLevel, Rules},
+    policy::Rules,
     settings::Level,
     text::Slug,
     units::{
@@ -15,6 +15,7 @@ use witan_domain::{
 use crate::{
     App, Error, Outcome, Request,
     execute::{Presence, Task},
+    policies::PoliciesInput,
 };
 
 /// A unit's own data, as it is asked for.
@@ -124,10 +125,18 @@ impl App {
         &self,
         request: &Request,
         unit: UnitId,
-        policies: PolicyLevel,
+        policies: PoliciesInput,
     ) -> Result<Outcome<Units>, Error> {
+        let operation = Operation::SetUnitPolicies;
+        if policies.has_new_password() {
+            let resource = unit_resource(request.organization()?, Some(unit));
+            self.authorise(request, operation, &resource).await?;
+        }
+        let hashed = self.hash_passwords(&unit.to_string(), policies).await?;
         let organization_floor: Rules = self.own_organization(request)?.policies.floor;
-        let task = self.begin_units(request, Operation::SetUnitPolicies, Some(unit)).await?;
+        let task = self.begin_units(request, operation, Some(unit)).await?;
+        let before = task.state().policies(unit).pop().map(|(_, own)| own.clone()).unwrap_or_default();
+        let policies = hashed.over(&before)?;
         let command: UnitsCommand = SetUnitPolicies { unit, policies, organization_floor }.into();
         self.finish_grant(task, &command).await
     }

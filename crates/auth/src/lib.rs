@@ -7,6 +7,7 @@
 mod directory;
 mod matrix;
 mod operation;
+mod password;
 mod policies;
 mod secret;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod token;
 pub use directory::{Account, ApiKeyRecord, Directory, DirectoryError, HeldRole, RoomAccess};
 pub use matrix::{COLUMNS, Row, markdown, matrix};
 pub use operation::{Operation, OperationKind, ResourceKind, Scope, Scopes, UnknownScope};
+pub use password::{InvalidPassword, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, Password, PasswordError, PasswordKey};
 pub use policies::{Decision, Policies, PolicyError, Resource};
 pub use secret::{ApiKeySecret, InvalidSecret, InvitationSecret, PREFIX_CHARS, ResumeSecret};
 pub use token::{JOIN_TOKEN_SECONDS_MAX, JoinToken, TokenError, TokenKey};

@@ -549,6 +549,7 @@ fn token() -> JoinToken {
         person: PersonId(6),
         user: None,
         invitation: Some(InvitationId(7)),
+        password: None,
         role: SessionRole::Participant,
         lobby: true,
     }

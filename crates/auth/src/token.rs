@@ -7,7 +7,9 @@ use hkdf::Hkdf;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use witan_domain::{InvitationId, OrganizationId, PersonId, SessionId, SessionRole, Timestamp, TokenId, UserId};
+use witan_domain::{
+    InvitationId, OrganizationId, PersonId, SessionId, SessionRole, Timestamp, TokenId, UserId, text::SecretHash,
+};
 use zeroize::Zeroizing;
 
 /// How long a join token holds.
@@ -31,6 +33,9 @@ pub struct JoinToken {
     pub user: Option<UserId>,
     /// The invitation, where the person comes by one.
     pub invitation: Option<InvitationId>,
+    /// The SHA-256 of the hash of the password that the person has shown to know: whether it still is the room's is asked
+    /// again when the token is redeemed.
+    pub password: Option<SecretHash>,
     pub role: SessionRole,
     pub lobby: bool,
 }
@@ -62,6 +67,8 @@ struct Claims {
     user: Option<UserId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     invitation: Option<InvitationId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    password: Option<SecretHash>,
     role: SessionRole,
     lobby: bool,
 }
@@ -146,6 +153,7 @@ impl TokenKey {
             session: token.session,
             user: token.user,
             invitation: token.invitation,
+            password: token.password,
             role: token.role,
             lobby: token.lobby,
         };
@@ -175,6 +183,7 @@ impl TokenKey {
             person: claims.sub,
             user: claims.user,
             invitation: claims.invitation,
+            password: claims.password,
             role: claims.role,
             lobby: claims.lobby,
         })

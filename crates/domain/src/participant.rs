@@ -43,6 +43,11 @@ pub struct Arrival {
 }
 
 impl Arrival {
+    /// Whether they come by a grant for anyone, or for who knows the password, and by nothing of their own.
+    pub(crate) fn uninvited(&self) -> bool {
+        self.user.is_none() && self.invitation.is_none()
+    }
+
     /// The input field whose private value belongs to someone else than the person who comes.
     pub(crate) fn foreign_field(&self) -> Option<&'static str> {
         let values = [
@@ -277,6 +282,11 @@ pub struct Participant {
 }
 
 impl Participant {
+    /// As [`Arrival::uninvited`].
+    pub(crate) fn uninvited(&self) -> bool {
+        self.user.is_none() && self.invitation.is_none()
+    }
+
     /// Someone who just came: `state` is where they begin, knocking or joined.
     pub(crate) fn new(arrival: &Arrival, state: ParticipantState, step: ParticipantStep, at: Timestamp) -> Self {
         Self {

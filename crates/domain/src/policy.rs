@@ -35,7 +35,8 @@ pub enum Who {
     Anyone,
 }
 
-/// The argon2id hash of a password, in PHC string form.
+/// The argon2id hash of a password, in PHC string form, made with a secret of the deployment: without that it can't even be
+/// guessed at.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PasswordHash(pub String);
@@ -178,6 +179,10 @@ fn grants_valid(field: &'static str, grants: &[Grant]) -> Result<(), Invalid> {
     if grants.len() > GRANTS_MAX {
         return Err(Invalid::new(field, format!("has {} grants", grants.len()), format!("at most {GRANTS_MAX}")));
     }
+    // With two it could not be said which of them a change keeps, and a wrong one would cost twice.
+    if grants.iter().filter(|grant| grant.password().is_some()).count() > 1 {
+        return Err(Invalid::new(field, "has two grants for a password", "one at most"));
+    }
     let mut seen = BTreeSet::new();
     for grant in grants {
         if !seen.insert(&grant.who) {
@@ -306,17 +311,6 @@ impl EffectivePolicies {
         self
     }
 
-    /// The hashes of all passwords in these policies: which of them someone knows is for the caller to check.
-    pub fn passwords(&self) -> BTreeSet<&PasswordHash> {
-        let password = |grant: &'_ Grant| matches!(grant.who, Who::Password(_));
-        self.open
-            .iter()
-            .chain(&self.join)
-            .filter(|grant| password(grant))
-            .filter_map(|grant| grant.password())
-            .collect()
-    }
-
     /// Whether someone may start a session in the room. A host always may.
     pub fn may_open(&self, facts: &Facts) -> bool {
         facts.hosts || self.open.iter().any(|grant| facts.satisfy(&grant.who))
@@ -344,6 +338,11 @@ impl EffectivePolicies {
             Listing::Private => concerned,
         }
     }
+}
+
+/// The password that one of the grants is for: whether someone knows it is for the caller to check.
+pub fn password(grants: &[Grant]) -> Option<&PasswordHash> {
+    grants.iter().find_map(Grant::password)
 }
 
 impl Grant {

@@ -48,6 +48,10 @@ use crate::{Aggregate, SessionId, Timestamp};
 pub const KNOCKS_WAITING_MAX: u32 = 200;
 /// How many knocks and direct joins a session takes in all, so that its stream stays short.
 pub const ARRIVALS_MAX: usize = 10_000;
+/// How many of those who wait may be there without an account or an invitation: whoever is expected finds a place.
+pub const UNINVITED_WAITING_MAX: usize = 100;
+/// How many of all who come may do so without an account or an invitation: strangers can't use a session up.
+pub const UNINVITED_ARRIVALS_MAX: usize = 5_000;
 /// By how many minutes one command may extend a session.
 pub const EXTENSION_MINUTES_MAX: u32 = 240;
 /// How long the version of a consent's text may be.

@@ -4,7 +4,8 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use witan_app::{
     Outcome,
     entry::{Entered, Introduction},
-    opening::{OpeningInput, Ticket},
+    join_tokens::{Door, Ticket},
+    opening::OpeningInput,
 };
 use witan_domain::{ParticipantId, SessionId, session::Session as DomainSession};
 
@@ -21,7 +22,7 @@ use crate::{
 /// What opening a session answers.
 #[derive(SimpleObject)]
 pub struct OpenSessionPayload {
-    /// The session; READY at once where no media is needed.
+    /// The session; READY at once where no media is needed. Null for who has no credential: they ask for a join token.
     session: Option<Session>,
     /// Why nothing was done; empty when it was.
     user_errors: Vec<UserError>,
@@ -100,6 +101,8 @@ pub struct OpenSessionInput {
     /// Settings that the opener chooses, where no level has locked them.
     #[graphql(default)]
     settings: Vec<SettingChoice>,
+    /// The room's password, where its open policy lets in whoever knows it. Send it as a variable.
+    password: Option<String>,
     /// The same key again gets the same answer: 1 to 255 bytes.
     #[graphql(name = "idempotencyKey")]
     _idempotency_key: Option<String>,
@@ -108,12 +111,16 @@ pub struct OpenSessionInput {
     _expected_version: Option<u64>,
 }
 
-/// Asks for a join token as a user who may enter.
+/// Asks for a join token: give `sessionId` or `roomId`.
 #[derive(InputObject)]
 pub struct CreateJoinTokenInput {
     /// The session.
-    session_id: ID,
-    /// The same key again gets the same token's id: 1 to 255 bytes.
+    session_id: Option<ID>,
+    /// The room: into its live session.
+    room_id: Option<ID>,
+    /// The room's password, where its join policy lets in whoever knows it. Send it as a variable.
+    password: Option<String>,
+    /// The same key again gets the same token's id: 1 to 255 bytes. Without a credential it is always a new one.
     #[graphql(name = "idempotencyKey")]
     _idempotency_key: Option<String>,
 }
@@ -154,7 +161,8 @@ pub struct EntryMutation;
 
 #[Object]
 impl EntryMutation {
-    /// Opens a session in a room. A room has at most one live session.
+    /// Opens a session in a room. A room has at most one live session. Without a credential where the open policy has a
+    /// grant for anyone, or for who knows the password; then without record, settings or a session before.
     async fn open_session(
         &self,
         ctx: &Context<'_>,
@@ -170,6 +178,7 @@ impl EntryMutation {
                 .into_iter()
                 .map(SettingChoice::into_domain)
                 .collect::<async_graphql::Result<_>>()?,
+            password: input.password,
         };
         let result = call.app().open_session(&call.request, room, &opening).await;
         let (done, told) = call.told(result, |(_, outcome)| outcome.position).await?;
@@ -185,15 +194,21 @@ impl EntryMutation {
         })
     }
 
-    /// Makes a join token for the caller, who may enter as a user.
+    /// Makes a join token for the caller: a user who may enter, or, without a credential, a guest whom a grant for anyone
+    /// or for who knows the password lets in. To the latter every refusal is one: ENTRY_REFUSED.
     async fn create_join_token(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "For which session.")] input: CreateJoinTokenInput,
+        #[graphql(desc = "For which session, or which room's.")] input: CreateJoinTokenInput,
     ) -> async_graphql::Result<JoinTokenPayload> {
         let call = Call::mutation(ctx)?;
-        let session = id("sessionId", &input.session_id)?;
-        let (ticket, told) = call.told(call.app().create_join_token(&call.request, session).await, |_| None).await?;
+        let door = match (&input.session_id, &input.room_id) {
+            (Some(session), None) => Door::Session(id("sessionId", session)?),
+            (None, Some(room)) => Door::Room(id("roomId", room)?),
+            _ => return Err(refusal("INVALID_INPUT", "Give sessionId or roomId: one of them.")),
+        };
+        let result = call.app().create_join_token(&call.request, door, input.password.as_deref()).await;
+        let (ticket, told) = call.told(result, |_| None).await?;
         Ok(JoinTokenPayload::new(ticket, told))
     }
 

@@ -403,7 +403,7 @@ impl OrganizationMutation {
         #[graphql(desc = "The policies.")] input: SetOrganizationPoliciesInput,
     ) -> async_graphql::Result<OrganizationPayload> {
         let call = Call::mutation(ctx)?;
-        let policies = input.policies.into_domain()?;
+        let policies = input.policies.into_app()?;
         organization_payload(&call, call.app().set_organization_policies(&call.request, policies).await).await
     }
 }

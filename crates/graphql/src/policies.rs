@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_graphql::{Enum, ID, InputObject, SimpleObject};
+use witan_app::policies::{self, WhoInput};
 use witan_domain::policy;
 
 use crate::{
@@ -24,21 +25,6 @@ pub enum Who {
     Invitation,
     /// Whoever knows the password.
     Password,
-    /// Anyone at all.
-    Anyone,
-}
-
-/// Whom a grant can be given to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-pub enum WhoInput {
-    /// Every active user of the organization.
-    OrganizationUsers,
-    /// Every active user of the listed units, or of a unit below them.
-    UnitUsers,
-    /// The people that the room names.
-    NamedPeople,
-    /// Whoever has an invitation to the room.
-    Invitation,
     /// Anyone at all.
     Anyone,
 }
@@ -70,34 +56,41 @@ impl From<&policy::Grant> for Grant {
 }
 
 /// One reason to let someone in. Any one grant of a list suffices.
-#[derive(Clone, Debug, PartialEq, Eq, InputObject)]
+#[derive(Clone, PartialEq, Eq, InputObject)]
 pub struct GrantInput {
-    /// Whom it is for.
-    who: WhoInput,
+    /// Whom it is for. PASSWORD at most once in a list.
+    who: Who,
     /// The units, with UNIT_USERS and only there: 1 to 100.
     #[graphql(default)]
     unit_ids: Vec<ID>,
+    /// The new password, with PASSWORD and only there: 8 to 128 characters, none of them a control character. Absent or
+    /// null: the password that the same list of the same level has now is kept. Never shown again: send it as a variable.
+    password: Option<String>,
     /// Whether they wait in the lobby until a host admits them. Only in a join policy.
     #[graphql(default)]
     lobby: bool,
 }
 
 impl GrantInput {
-    fn into_domain(self) -> async_graphql::Result<policy::Grant> {
-        if self.who != WhoInput::UnitUsers && !self.unit_ids.is_empty() {
+    fn into_app(self) -> async_graphql::Result<policies::GrantInput> {
+        if self.who != Who::UnitUsers && !self.unit_ids.is_empty() {
             return Err(contradiction("unitIds is given without UNIT_USERS; expected it there only."));
         }
+        if self.who != Who::Password && self.password.is_some() {
+            return Err(contradiction("password is given without PASSWORD; expected it there only."));
+        }
         let who = match self.who {
-            WhoInput::OrganizationUsers => policy::Who::OrganizationUsers,
-            WhoInput::UnitUsers => {
+            Who::OrganizationUsers => WhoInput::Those(policy::Who::OrganizationUsers),
+            Who::UnitUsers => {
                 let units = self.unit_ids.iter().map(|unit| id("unitIds", unit));
-                policy::Who::UnitUsers(units.collect::<async_graphql::Result<BTreeSet<_>>>()?)
+                WhoInput::Those(policy::Who::UnitUsers(units.collect::<async_graphql::Result<BTreeSet<_>>>()?))
             }
-            WhoInput::NamedPeople => policy::Who::NamedPeople,
-            WhoInput::Invitation => policy::Who::Invitation,
-            WhoInput::Anyone => policy::Who::Anyone,
+            Who::NamedPeople => WhoInput::Those(policy::Who::NamedPeople),
+            Who::Invitation => WhoInput::Those(policy::Who::Invitation),
+            Who::Password => WhoInput::Password(self.password),
+            Who::Anyone => WhoInput::Those(policy::Who::Anyone),
         };
-        Ok(policy::Grant { who, lobby: self.lobby })
+        Ok(policies::GrantInput { who, lobby: self.lobby })
     }
 }
 
@@ -139,7 +132,7 @@ fn grants(grants: &[policy::Grant]) -> Vec<Grant> {
 }
 
 /// What to say of the three policies; nothing of what is absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, InputObject)]
+#[derive(Clone, Default, PartialEq, Eq, InputObject)]
 pub struct PolicyRulesInput {
     /// Who may start a session: at most 20 grants, any one of which suffices; an empty list lets nobody.
     open: Option<Vec<GrantInput>>,
@@ -150,9 +143,9 @@ pub struct PolicyRulesInput {
 }
 
 impl PolicyRulesInput {
-    fn into_domain(self) -> async_graphql::Result<policy::Rules> {
-        let grants = |grants: Vec<GrantInput>| grants.into_iter().map(GrantInput::into_domain).collect();
-        Ok(policy::Rules {
+    fn into_app(self) -> async_graphql::Result<policies::RulesInput> {
+        let grants = |grants: Vec<GrantInput>| grants.into_iter().map(GrantInput::into_app).collect();
+        Ok(policies::RulesInput {
             open: self.open.map(grants).transpose()?,
             join: self.join.map(grants).transpose()?,
             list: self.list.map(Into::into),
@@ -175,8 +168,8 @@ impl From<&policy::PolicyLevel> for LevelPolicies {
     }
 }
 
-/// What one level is to say of the policies, in place of all that it said before.
-#[derive(Clone, Debug, Default, PartialEq, Eq, InputObject)]
+/// What one level is to say of the policies, in place of all that it said before: but for passwords that aren't given anew.
+#[derive(Clone, Default, PartialEq, Eq, InputObject)]
 pub struct LevelPoliciesInput {
     /// What holds here and below, unless a level below sets it otherwise.
     set: Option<PolicyRulesInput>,
@@ -185,9 +178,9 @@ pub struct LevelPoliciesInput {
 }
 
 impl LevelPoliciesInput {
-    pub fn into_domain(self) -> async_graphql::Result<policy::PolicyLevel> {
-        let rules = |input: Option<PolicyRulesInput>| input.unwrap_or_default().into_domain();
-        Ok(policy::PolicyLevel { set: rules(self.set)?, floor: rules(self.floor)? })
+    pub fn into_app(self) -> async_graphql::Result<policies::PoliciesInput> {
+        let rules = |input: Option<PolicyRulesInput>| input.unwrap_or_default().into_app();
+        Ok(policies::PoliciesInput { set: rules(self.set)?, floor: rules(self.floor)? })
     }
 }
 
@@ -230,13 +223,22 @@ mod tests {
 
     use super::*;
 
+    fn domain(input: GrantInput) -> async_graphql::Result<policy::Who> {
+        match input.into_app()?.who {
+            WhoInput::Those(who) => Ok(who),
+            WhoInput::Password(_) => panic!("a password is not a domain's before it is hashed"),
+        }
+    }
+
     #[test]
     fn grants_come_back_as_they_went_and_no_hash_is_shown() {
         let units = policy::Grant::by_lobby(policy::Who::UnitUsers([UnitId(1), UnitId(2)].into()));
-        let input = GrantInput { who: WhoInput::UnitUsers, unit_ids: Grant::from(&units).unit_ids, lobby: true };
-        assert_eq!(input.clone().into_domain().unwrap(), units);
-        assert!(GrantInput { who: WhoInput::Anyone, ..input.clone() }.into_domain().is_err());
-        assert!(GrantInput { unit_ids: vec![ID("room_1".into())], ..input }.into_domain().is_err());
+        let shown = Grant::from(&units);
+        let input = GrantInput { who: shown.who, unit_ids: shown.unit_ids, password: None, lobby: true };
+        assert_eq!(domain(input.clone()).unwrap(), units.who);
+        assert!(domain(GrantInput { who: Who::Anyone, ..input.clone() }).is_err());
+        assert!(domain(GrantInput { password: Some("correct horse".into()), ..input.clone() }).is_err());
+        assert!(domain(GrantInput { unit_ids: vec![ID("room_1".into())], ..input }).is_err());
         let hash = policy::PasswordHash("$argon2id$secret".into());
         let shown = Grant::from(&policy::Grant::to(policy::Who::Password(hash)));
         assert_eq!(shown, Grant { who: Who::Password, unit_ids: vec![], lobby: false });

@@ -419,7 +419,7 @@ impl RoomMutation {
     ) -> async_graphql::Result<RoomPayload> {
         let call = Call::mutation(ctx)?;
         let room = id("roomId", &input.room_id)?;
-        let policies = input.policies.into_domain()?;
+        let policies = input.policies.into_app()?;
         room_payload(&call, room, call.app().set_room_policies(&call.request, room, policies).await).await
     }
 

@@ -387,7 +387,7 @@ impl UnitMutation {
     ) -> async_graphql::Result<UnitPayload> {
         let call = Call::mutation(ctx)?;
         let unit = id("unitId", &input.unit_id)?;
-        let policies = input.policies.into_domain()?;
+        let policies = input.policies.into_app()?;
         unit_payload(&call, unit, call.app().set_unit_policies(&call.request, unit, policies).await).await
     }
 }

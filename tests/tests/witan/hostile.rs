@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use witan_tests::server::{Options, Server};
 use witan_tests::socket::Socket;
 
 const VIEWER: &str = "{ viewer { __typename } }";
 /// CPU time of the server for one refused request; Linux tells it in steps of 10 ms.
 const CPU_MAX: Duration = Duration::from_millis(100);
+const GUESSES: usize = 10_000;
+const GUESSES_CPU_MAX: Duration = Duration::from_secs(30);
 const INIT_TIMEOUT: u16 = 4408;
 
 /// Sends the document as someone who may ask, and checks that it is refused with one of these codes, cheaply.
@@ -131,6 +134,43 @@ async fn a_thousand_connections_that_say_nothing_leave_room_for_others() {
     sleep(Duration::from_millis(200)).await;
 
     unharmed(&mut server).await;
+}
+
+/// Ten thousand guesses at a room's password, a hundred at a time. Hashing them all would take minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_wrong_passwords_cost_little_and_keep_nobody_out_for_long() {
+    let mut server = Server::start(Options::default());
+    let owner = server.owner();
+    let unit = json!({ "slug": "cardiology", "fullName": "Cardiology" });
+    let unit = owner.does("createUnit", unit, "unit { id }").await.text("/unit/id");
+    let room = json!({ "unitId": unit, "slug": "meeting", "name": "Meeting", "purpose": "MEETING" });
+    let room = owner.does("createRoom", room, "room { id }").await.text("/room/id");
+    let knows = json!({ "who": "PASSWORD", "password": "correct horse" });
+    let policies = json!({ "roomId": room, "policies": { "set": { "join": [knows] } } });
+    owner.does("setRoomPolicies", policies, "").await;
+    owner.does("openSession", json!({ "roomId": room }), "").await;
+
+    let (before, began) = (server.cpu(), Instant::now());
+    let guess = |number: usize| {
+        let (nobody, room) = (server.nobody(), room.clone());
+        async move {
+            let input = json!({ "roomId": room, "password": format!("wrong horse {number}") });
+            nobody.may_not("createJoinToken", input).await
+        }
+    };
+    let codes: Vec<String> = stream::iter((0..GUESSES).map(guess)).buffer_unordered(100).collect().await;
+    let (spent, took) = (server.cpu() - before, began.elapsed());
+
+    let refused = codes.iter().filter(|code| *code == "ENTRY_REFUSED").count();
+    let cut = codes.iter().filter(|code| *code == "TOO_MANY_ATTEMPTS").count();
+    assert_eq!(refused + cut, GUESSES);
+    let checked_max = 10 + usize::try_from(took.as_secs()).expect("a few seconds") / 6 + 1;
+    assert!(refused <= checked_max, "{refused} were checked in {took:?}");
+    // What ten thousand small requests cost anyway, and ten hashes.
+    assert!(spent < GUESSES_CPU_MAX, "they cost {spent:?}");
+    unharmed(&mut server).await;
+    let ticket = owner.does("createJoinToken", json!({ "roomId": room }), "joinToken").await;
+    assert!(!ticket.text("/joinToken").is_empty(), "whoever has an account isn't locked out");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod bundle;
 mod crash;
 mod demo;
 mod docs;
+mod doors;
 mod hostile;
 mod hostile_readers;
 mod merkle_oracle;

@@ -232,11 +232,7 @@ impl World {
         }
         let answer = &asked.body["data"][row.field];
         let empty = match row.root {
-            Root::Mutation => answer
-                .as_object()
-                .into_iter()
-                .flatten()
-                .all(|(name, value)| ["userErrors", "projected"].contains(&name.as_str()) || value.is_null()),
+            Root::Mutation => has_only_errors(answer),
             Root::Query | Root::Subscription => answer.is_null() || answer == &json!([null]),
         };
         (!empty).then(|| format!("{}: {}", asked.what, asked.body))
@@ -300,8 +296,8 @@ impl World {
             return if found == [code] { None } else { say(code) };
         }
         if !self.may_any(caller, row) {
-            let refusal = if caller.is_nobody() { "UNAUTHENTICATED" } else { "FORBIDDEN" };
-            let is_refused = found == [refusal] && !is_shown_at_all(answer);
+            let refusal = if caller.is_nobody() { row.to_nobody } else { "FORBIDDEN" };
+            let is_refused = found == [refusal] && (!is_shown_at_all(answer) || has_only_errors(answer));
             return if is_refused { self.told(asked) } else { say(refusal) };
         }
         let refused = ["FORBIDDEN", "UNAUTHENTICATED", "NOT_FOUND"];
@@ -335,6 +331,12 @@ impl World {
         (!as_said)
             .then(|| format!("{}: {}.{} expected {expected}, found {}", asked.what, row.on, row.field, asked.body))
     }
+}
+
+/// Whether a mutation's payload says nothing but why nothing was done; so too where there is none.
+fn has_only_errors(answer: &Value) -> bool {
+    let said = answer.as_object().into_iter().flatten();
+    said.into_iter().all(|(name, value)| ["userErrors", "projected"].contains(&name.as_str()) || value.is_null())
 }
 
 /// Whether anything is there but nulls.

@@ -3,7 +3,7 @@
 use witan_auth::{Scope, Scopes};
 use witan_domain::Actor;
 
-use crate::{api_keys::NewApiKey, opening::OpeningInput, testing::*, *};
+use crate::{api_keys::NewApiKey, join_tokens::Door, opening::OpeningInput, testing::*, *};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_gets_the_same_answer_and_records_nothing() {
@@ -197,7 +197,7 @@ async fn a_limited_key_makes_no_join_token_that_leads_further() {
     let (app, tenant) = (&world.app, world.tenant("clinic").await);
     let session = world.opens(&tenant).await;
     let ask = |scopes: &[Scope]| limited(world.ask(&tenant.host), scopes);
-    match app.create_join_token(&ask(&[Scope::SessionsWrite]), session).await {
+    match app.create_join_token(&ask(&[Scope::SessionsWrite]), Door::Session(session), None).await {
         Err(Error::Rejected { code: "KEY_SCOPES_TOO_NARROW", message, .. }) => {
             for scope in ["sessions:read", "sessions:write", "content:read", "content:write", "audit:read"] {
                 assert!(message.contains(scope), "{message}");
@@ -206,11 +206,11 @@ async fn a_limited_key_makes_no_join_token_that_leads_further() {
         }
         other => panic!("{}", code(other)),
     }
-    assert_eq!(code(app.create_join_token(&ask(&[Scope::RoomsRead]), session).await), "FORBIDDEN");
+    assert_eq!(code(app.create_join_token(&ask(&[Scope::RoomsRead]), Door::Session(session), None).await), "FORBIDDEN");
     use Scope::{AuditRead, ContentRead, ContentWrite, SessionsRead, SessionsWrite};
     let all = [SessionsRead, SessionsWrite, ContentRead, ContentWrite, AuditRead];
-    assert_eq!(code(app.create_join_token(&ask(&all), session).await), "OK");
-    assert_eq!(code(app.create_join_token(&ask(&[]), session).await), "OK");
+    assert_eq!(code(app.create_join_token(&ask(&all), Door::Session(session), None).await), "OK");
+    assert_eq!(code(app.create_join_token(&ask(&[]), Door::Session(session), None).await), "OK");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

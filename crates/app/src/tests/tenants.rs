@@ -3,7 +3,7 @@
 use witan_domain::{Actor, audit, person::Ground, settings::Level};
 use witan_event_store::EventStore;
 
-use crate::{history::Moment, opening::OpeningInput, testing::*, *};
+use crate::{history::Moment, join_tokens::Door, opening::OpeningInput, testing::*, *};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_ids_are_not_found() {
@@ -29,7 +29,7 @@ async fn foreign_ids_are_not_found() {
         code(app.open_session(&ask(), clinic.room, &OpeningInput::default()).await),
         code(app.create_invitation(&ask(), clinic.room, &world.invitation("Pat")).await),
         code(app.revoke_invitation(&ask(), invitation.invitation).await),
-        code(app.create_join_token(&ask(), session).await),
+        code(app.create_join_token(&ask(), Door::Session(session), None).await),
         code(app.end_session(&ask(), session).await),
         code(app.admit_all(&ask(), session).await),
         code(app.remove_participant(&ask(), session, participant, false, None).await),

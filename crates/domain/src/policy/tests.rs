@@ -71,9 +71,25 @@ fn a_password_opens_only_to_who_knows_it() {
     let room = level(join(&[Grant::to(Who::Password(hash.clone()))]), Rules::default());
     assert_eq!(room.check_change(&PolicyLevel::default(), &Rules::default()), Ok(()));
     let policies = resolve(Purpose::Meeting, &PolicyLevel::default(), &[], &room);
-    assert_eq!(policies.passwords(), [&hash].into());
+    assert_eq!((password(&policies.join), password(&policies.open)), (Some(&hash), None));
     assert_eq!(policies.may_join(&Facts::default()), None);
     assert!(policies.may_join(&Facts { passwords: [hash].into(), ..Facts::default() }).is_some());
+}
+
+#[test]
+fn a_password_is_within_a_floor_for_anyone_or_for_itself_only() {
+    let knows = |hash: &str| Who::Password(PasswordHash(hash.into()));
+    let room = level(join(&[Grant::to(knows("$argon2id$a"))]), Rules::default());
+    let facts = Facts { passwords: [PasswordHash("$argon2id$a".into())].into(), ..Facts::default() };
+    let under = |floor: &[Grant]| {
+        let floor = level(Rules::default(), join(floor));
+        resolve(Purpose::Meeting, &floor, &[], &room).may_join(&facts)
+    };
+    let access = |lobby| Some(Access { role: SessionRole::Participant, lobby });
+    assert_eq!(under(&[Grant::by_lobby(Who::Anyone)]), access(true), "the floor's lobby holds");
+    assert_eq!(under(&[Grant::to(knows("$argon2id$a"))]), access(false));
+    assert_eq!(under(&[Grant::to(knows("$argon2id$b"))]), None);
+    assert_eq!(under(&[Grant::to(Who::OrganizationUsers), Grant::to(Who::Invitation)]), None);
 }
 
 #[test]
@@ -112,7 +128,9 @@ fn lists_of_grants_are_checked() {
     assert_eq!(check(&vec![Grant::to(Who::Anyone); GRANTS_MAX + 1]).expected, "at most 20");
     assert!(check(&[Grant::to(Who::Anyone), Grant::by_lobby(Who::Anyone)]).problem.contains("twice"));
     assert!(check(&[Grant::to(units(&[]))]).problem.contains("0 units"));
-    assert!(check(&[Grant::to(Who::Password(PasswordHash("secret".into())))]).problem.contains("not hashed"));
+    let knows = |hash: &str| Grant::to(Who::Password(PasswordHash(hash.into())));
+    assert!(check(&[knows("secret")]).problem.contains("not hashed"));
+    assert!(check(&[knows("$argon2id$a"), knows("$argon2id$b")]).problem.contains("two grants for a password"));
     let open = Rules { open: Some(vec![Grant::by_lobby(Who::Anyone)]), ..Rules::default() };
     assert_eq!(open.validate().unwrap_err().field, "open");
 }

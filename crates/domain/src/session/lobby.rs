@@ -11,7 +11,8 @@ use crate::{
 use super::{
     ARRIVALS_MAX, AdmitParticipant, Decision, DenyParticipant, KNOCKS_WAITING_MAX, Knock, KnockTimedOut,
     KnockWithdrawn, NOTHING, ParticipantAdmitted, ParticipantDenied, ParticipantKnocked, SessionEvent, SessionRecord,
-    SessionRejection, SessionStatus, TimeOutKnock, WithdrawKnock, life::reached,
+    SessionRejection, SessionStatus, TimeOutKnock, UNINVITED_ARRIVALS_MAX, UNINVITED_WAITING_MAX, WithdrawKnock,
+    life::reached,
 };
 
 pub(super) fn knock(session: &SessionRecord, command: &Knock) -> Decision {
@@ -25,6 +26,13 @@ pub(super) fn knock(session: &SessionRecord, command: &Knock) -> Decision {
     let taken_over = withdrawn_by_takeover(session, arrival.person, arrival.participant);
     if ground.is_none() && session.waiting_count - taken_over.len() as u32 >= KNOCKS_WAITING_MAX {
         return Err(SessionRejection::LobbyFull);
+    }
+    let waits = |other: &&Participant| other.uninvited() && other.state.is_waiting();
+    if ground.is_none()
+        && arrival.uninvited()
+        && session.participants.iter().filter(waits).count() - taken_over.len() >= UNINVITED_WAITING_MAX
+    {
+        return Err(SessionRejection::UninvitedLobbyFull);
     }
     let mut events = vec![ParticipantKnocked { arrival: Box::new(arrival.clone()) }.into()];
     events.extend(taken_over);
@@ -141,6 +149,11 @@ pub(super) fn may_arrive(session: &SessionRecord, arrival: &Arrival) -> Result<(
     }
     if session.participants.len() >= ARRIVALS_MAX {
         return Err(SessionRejection::ArrivalsExhausted);
+    }
+    if arrival.uninvited()
+        && session.participants.iter().filter(|other| other.uninvited()).count() >= UNINVITED_ARRIVALS_MAX
+    {
+        return Err(SessionRejection::UninvitedArrivalsExhausted);
     }
     Ok(())
 }
@@ -382,6 +395,36 @@ mod tests {
         }
         scene.refuses(scene.knock(999, PersonId(999)), SessionRejection::LobbyFull);
         assert_eq!(kinds(&scene.knocks(998, PersonId(1))), ["ParticipantKnocked", "KnockWithdrawn"]);
+    }
+
+    fn uninvited(scene: &Scene, n: u128) -> Knock {
+        let mut knock = scene.knock(n, PersonId(n));
+        knock.arrival.invitation = None;
+        knock
+    }
+
+    #[test]
+    fn strangers_leave_room_in_the_lobby_for_who_is_invited() {
+        let mut scene = Scene::consultation();
+        for n in 1..=UNINVITED_WAITING_MAX as u128 {
+            scene.does(uninvited(&scene, n));
+        }
+        scene.refuses(uninvited(&scene, 999), SessionRejection::UninvitedLobbyFull);
+        scene.knocks(998, PersonId(998));
+        scene.does(WithdrawKnock { participant: ParticipantId(1), now: scene.now });
+        scene.does(uninvited(&scene, 999));
+    }
+
+    #[test]
+    fn strangers_cannot_use_a_session_up() {
+        let mut scene = Scene::consultation();
+        for n in 1..=UNINVITED_ARRIVALS_MAX as u128 {
+            scene.happens(&ParticipantKnocked { arrival: Box::new(uninvited(&scene, n).arrival) }.into());
+            let withdrawn = KnockWithdrawn { participant: ParticipantId(n), reason: WithdrawalReason::Withdrawn };
+            scene.happens(&withdrawn.into());
+        }
+        scene.refuses(uninvited(&scene, 99_999), SessionRejection::UninvitedArrivalsExhausted);
+        scene.knocks(99_998, PersonId(99_998));
     }
 
     #[test]

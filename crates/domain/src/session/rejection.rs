@@ -22,6 +22,10 @@ pub enum SessionRejection {
     LobbyFull,
     #[error("The session has taken in as many entries as a session may.")]
     ArrivalsExhausted,
+    #[error("Enough people without an invitation are waiting: try again when some were let in.")]
+    UninvitedLobbyFull,
+    #[error("The session has taken in as many people without an invitation as a session may.")]
+    UninvitedArrivalsExhausted,
     #[error("This entry leads through the lobby: knock first.")]
     KnockNeeded,
     #[error("The person was banned from this session.")]
@@ -75,6 +79,8 @@ impl Rejection for SessionRejection {
             Self::SessionFull => "SESSION_FULL",
             Self::LobbyFull => "LOBBY_FULL",
             Self::ArrivalsExhausted => "ARRIVALS_EXHAUSTED",
+            Self::UninvitedLobbyFull => "UNINVITED_LOBBY_FULL",
+            Self::UninvitedArrivalsExhausted => "UNINVITED_ARRIVALS_EXHAUSTED",
             Self::KnockNeeded => "KNOCK_NEEDED",
             Self::PersonBanned => "PERSON_BANNED",
             Self::PersonDenied => "PERSON_DENIED",
@@ -121,6 +127,8 @@ impl Rejection for SessionRejection {
             | Self::SessionFull
             | Self::LobbyFull
             | Self::ArrivalsExhausted
+            | Self::UninvitedLobbyFull
+            | Self::UninvitedArrivalsExhausted
             | Self::KnockNeeded
             | Self::PersonBanned
             | Self::PersonDenied

@@ -4,6 +4,7 @@ use witan_app::{
     App, Error, Outcome, Position, Request,
     entry::{Entered, Introduction},
     invitations::InvitationInput,
+    join_tokens::Door,
     opening::OpeningInput,
     organizations::OrganizationInput,
     rooms::RoomInput,
@@ -192,7 +193,9 @@ pub async fn run(app: &std::sync::Arc<App>, call: &Call) -> Result<Told, Error> 
         What::Lock { session, lock: true } => done(app.lock_session(request, *session).await?),
         What::Lock { session, lock: false } => done(app.unlock_session(request, *session).await?),
         What::Extend { session } => done(app.extend_session(request, *session, 10).await?),
-        What::Ticket { session } => (Made::Token(app.create_join_token(request, *session).await?.token), None),
+        What::Ticket { session } => {
+            (Made::Token(app.create_join_token(request, Door::Session(*session), None).await?.token), None)
+        }
         What::Knock { token } => entered(app.knock(request, token, &introduction()).await?),
         What::Join { token } => entered(app.join_by_token(request, token, &introduction()).await?),
         What::JoinAdmitted { session } => done(app.join_by_admission(request, *session).await?),

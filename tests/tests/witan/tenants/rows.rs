@@ -13,6 +13,8 @@ pub struct Row {
     pub in_vain: &'static str,
     pub answer: Answer,
     pub place: Place,
+    /// What nobody is told where nobody may.
+    pub to_nobody: &'static str,
 }
 
 /// Who gets what.
@@ -57,7 +59,8 @@ pub enum Shown {
 }
 
 const fn row(root: Root, field: &'static str, with: &'static str, any_of: &'static [&'static str]) -> Row {
-    Row { root, field, with, in_vain: "", answer: Answer::AnyOf(any_of), place: Place::Here }
+    let to_nobody = "UNAUTHENTICATED";
+    Row { root, field, with, in_vain: "", answer: Answer::AnyOf(any_of), place: Place::Here, to_nobody }
 }
 
 const fn query(field: &'static str, with: &'static str, any_of: &'static [&'static str]) -> Row {
@@ -76,6 +79,10 @@ impl Row {
 
     const fn in_vain(self, in_vain: &'static str) -> Row {
         Row { in_vain, ..self }
+    }
+
+    const fn telling_nobody(self, to_nobody: &'static str) -> Row {
+        Row { to_nobody, ..self }
     }
 
     const fn of_closed(self) -> Row {
@@ -100,6 +107,10 @@ const SETTING: &str = r#"{ "input": { "setting": { "chat": true } } }"#;
 const ROLE: &str = r#"{ "input": { "role": "MEMBER" } }"#;
 const FORGED: &str = r#"{ "input": { "joinToken": "forged", "displayName": "Nobody" } }"#;
 const INTO_SESSION: &str = r#"{ "input": { "sessionId": "$sessionId" } }"#;
+
+const AS_IT_IS: &str = r#"{ "input": { "continuesId": "$absent" } }"#;
+const BY_SESSION: &str = r#"{ "input": { "sessionId": "$sessionId", "roomId": "$absent" } }"#;
+const BY_ROOM: &str = r#"{ "input": { "roomId": "$roomId", "sessionId": "$absent" } }"#;
 
 pub const ROWS: &[Row] = &[
     query("viewer", "", &["viewer"]),
@@ -163,8 +174,9 @@ pub const ROWS: &[Row] = &[
     change("createInvitation", &["createInvitation"]).in_vain(r#"{ "input": { "displayName": "" } }"#),
     change("revokeInvitation", &["revokeInvitation"]),
     change("exchangeInvitation", &["exchangeInvitation"]),
-    change("openSession", &["openSession"]),
-    change("createJoinToken", &["createJoinToken"]),
+    change("openSession", &["openSession"]).with(AS_IT_IS).telling_nobody("ENTRY_REFUSED"),
+    change("createJoinToken", &["createJoinToken"]).with(BY_SESSION).telling_nobody("ENTRY_REFUSED"),
+    change("createJoinToken", &["createJoinToken"]).with(BY_ROOM).telling_nobody("ENTRY_REFUSED"),
     change("knock", &[]).with(FORGED).by_bearer("knock", "JOIN_TOKEN_INVALID"),
     change("joinSession", &[]).with(JOIN_BY_TOKEN).by_bearer("joinSession", "JOIN_TOKEN_INVALID"),
     change("joinSession", &["joinSession"]).with(INTO_SESSION),
