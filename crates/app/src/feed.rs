@@ -242,8 +242,9 @@ impl Feed {
             }
             if self.behind {
                 // The semaphore is never closed; and were it, reading on harms nobody.
-                let _turn = self.catching_up.clone().acquire_owned().await;
+                let turn = Arc::clone(&self.catching_up).acquire_owned().await;
                 self.catch_up()?;
+                drop(turn);
                 // A long way through others' events must not keep this thread from everybody else.
                 tokio::task::yield_now().await;
                 continue;
