@@ -121,7 +121,7 @@ async fn no_hash_of_a_password_is_shown() {
     let done = room.owner.does("setRoomPolicies", input.clone(), "").await;
     assert_eq!(room.owner.does("setRoomPolicies", input, "").await.position(), done.position());
     let other =
-        json!({ "roomId": room.id, "idempotencyKey": "1", "policies": { "set": { "open": [knows("a horse")] } } });
+        json!({ "roomId": room.id, "idempotencyKey": "1", "policies": { "set": { "open": [knows("another horse")] } } });
     assert_eq!(room.owner.may_not("setRoomPolicies", other).await, "IDEMPOTENCY_KEY_REUSED");
 
     let document = "query($at: Position!) { event(position: $at) { type data } auditTrail(last: 50) \
