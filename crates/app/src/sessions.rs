@@ -300,17 +300,19 @@ impl App {
         task.finish(&command.into()).await
     }
 
-    /// The actor withdraws their own consent.
+    /// The actor withdraws their own consent, or, as a guardian, that of `participant`.
     pub async fn withdraw_consent(
         &self,
         request: &Request,
         session: SessionId,
+        participant: Option<ParticipantId>,
         purpose: ConsentPurpose,
     ) -> Result<Outcome<Session>, Error> {
         let task = self.begin_session(request, session, Operation::WithdrawConsent).await?;
-        let participant = own_participant(request, task.state())?;
+        let withdrawn_by = own_participant(request, task.state())?;
+        let participant = participant.unwrap_or(withdrawn_by);
         let now = task.now();
-        task.finish(&WithdrawConsent { participant, purpose, now }.into()).await
+        task.finish(&WithdrawConsent { participant, purpose, withdrawn_by, now }.into()).await
     }
 
     /// The actor leaves.

@@ -313,6 +313,11 @@ impl Participant {
         self.consents.iter().find(|consent| consent.purpose == purpose && consent.stands())
     }
 
+    /// How often the participant came back after a drop.
+    pub(crate) fn reconnections_count(&self) -> usize {
+        self.timeline.iter().filter(|moment| moment.step == ParticipantStep::Reconnected).count()
+    }
+
     /// When the participant came in, if ever.
     pub fn joined_at(&self) -> Option<Timestamp> {
         let joined = self.timeline.iter().find(|moment| matches!(moment.step, ParticipantStep::Joined));

@@ -15,6 +15,7 @@
 //! | knocking, admitting, denying | `lobby` |
 //! | joining, dropping, reconnecting, leaving | `entry` |
 //! | hold, move, remove, mute, roles, lock | `moderation` |
+//! | what a person's new entry takes over from the one before | `standing` |
 //! | consent | `consent` |
 //! | the state after an event: status and counts | `evolve` |
 //! | what happens by itself, and when | [`deadline`](crate::deadline) |
@@ -30,6 +31,7 @@ mod life;
 mod lobby;
 mod moderation;
 pub mod rejection;
+mod standing;
 pub mod state;
 
 #[cfg(test)]
@@ -52,6 +54,14 @@ pub const ARRIVALS_MAX: usize = 10_000;
 pub const UNINVITED_WAITING_MAX: usize = 100;
 /// How many of all who come may do so without an account or an invitation: strangers can't use a session up.
 pub const UNINVITED_ARRIVALS_MAX: usize = 5_000;
+/// How many of these only those who moderate get: whoever else comes again and again can't keep a host out.
+pub const ARRIVALS_KEPT_FOR_MODERATORS: usize = 500;
+/// How many of these are one person's at most.
+pub const ARRIVALS_OF_PERSON_MAX: usize = 100;
+/// How often one participant reconnects after a drop; then they come in anew.
+pub const RECONNECTIONS_MAX: usize = 1_000;
+/// How many consents one participant has in all, those that were replaced or withdrawn included.
+pub const CONSENTS_MAX: usize = 100;
 /// By how many minutes one command may extend a session.
 pub const EXTENSION_MINUTES_MAX: u32 = 240;
 /// How long the version of a consent's text may be.

@@ -365,7 +365,9 @@ fn decide_grant_role(facts: &UserFacts, grant: &GrantRole) -> Result<Vec<UserEve
     if grant.expires_at.is_some_and(|expires_at| expires_at <= grant.now) {
         return Err(UserRejection::ExpiryPassed);
     }
-    if facts.roles.len() >= ROLES_MAX {
+    // Another expiry of a role that is held adds none, and those whose time is over don't count.
+    let others = facts.roles_at(grant.now).filter(|held| *held != (grant.role, grant.scope));
+    if others.count() >= ROLES_MAX {
         return Err(UserRejection::TooManyRoles);
     }
     Ok(vec![RoleGranted { role: grant.role, scope: grant.scope, expires_at: grant.expires_at }.into()])

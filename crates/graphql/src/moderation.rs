@@ -99,8 +99,10 @@ session_inputs! {
         /// The language it was shown in: a BCP 47 tag.
         language: String,
     }
-    /// Withdraws one's own consent.
+    /// Withdraws consent, for oneself or as a guardian.
     WithdrawConsentInput {
+        /// Whose consent it is; the caller's own without a word.
+        participant_id: Option<ID>,
         /// To what.
         purpose: ConsentPurpose,
     }
@@ -317,7 +319,7 @@ impl ModerationMutation {
         session_payload(&call, session, result).await
     }
 
-    /// Withdraws one's own consent: a recording pauses.
+    /// Withdraws consent, for oneself or as a guardian for another: a recording pauses.
     async fn withdraw_consent(
         &self,
         ctx: &Context<'_>,
@@ -325,7 +327,8 @@ impl ModerationMutation {
     ) -> async_graphql::Result<SessionPayload> {
         let call = Call::mutation(ctx)?;
         let session = id("sessionId", &input.session_id)?;
-        let result = call.app().withdraw_consent(&call.request, session, input.purpose.into()).await;
+        let participant = input.participant_id.as_ref().map(|id| crate::call::id("participantId", id)).transpose()?;
+        let result = call.app().withdraw_consent(&call.request, session, participant, input.purpose.into()).await;
         session_payload(&call, session, result).await
     }
 }

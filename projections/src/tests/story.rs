@@ -194,7 +194,7 @@ impl Log {
                 let (text_version, language) = ("2026-03".to_owned(), "de-CH".to_owned());
                 GiveConsent { participant, purpose, text_version, language, given_by: participant, now }.into()
             }
-            27 => WithdrawConsent { participant, purpose, now }.into(),
+            27 => WithdrawConsent { participant, purpose, withdrawn_by: participant, now }.into(),
             28 if session != SESSION && dice.up_to(6) == 0 => {
                 EndSession { reason: EndReason::EndedByAdmin, now }.into()
             }

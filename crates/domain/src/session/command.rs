@@ -38,7 +38,7 @@ pub struct MarkSessionReady {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Knock {
     pub arrival: Arrival,
-    /// Whether the join token sends this person through the lobby: the grant did, or the session's setting.
+    /// Whether this person goes through the lobby: by their grant, or by the session's setting as it is now.
     pub lobby: bool,
     pub now: Timestamp,
 }
@@ -228,6 +228,8 @@ pub struct GiveConsent {
 pub struct WithdrawConsent {
     pub participant: ParticipantId,
     pub purpose: ConsentPurpose,
+    /// The participant, or a guardian who is in.
+    pub withdrawn_by: ParticipantId,
     pub now: Timestamp,
 }
 

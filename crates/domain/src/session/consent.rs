@@ -7,7 +7,7 @@ use crate::{
 };
 
 use super::{
-    CONSENT_TEXT_VERSION_BYTES_MAX, ConsentGiven, ConsentWithdrawn, Decision, GiveConsent, NOTHING, SessionRecord,
+    CONSENT_TEXT_VERSION_BYTES_MAX, CONSENTS_MAX, ConsentGiven, ConsentWithdrawn, Decision, GiveConsent, NOTHING, SessionRecord,
     SessionRejection, WithdrawConsent, lobby::get,
 };
 
@@ -24,6 +24,9 @@ pub(super) fn give_consent(session: &SessionRecord, command: &GiveConsent) -> De
     if standing {
         return NOTHING;
     }
+    if participant.consents.len() >= CONSENTS_MAX {
+        return Err(SessionRejection::ConsentsExhausted);
+    }
     let given = ConsentGiven {
         participant: command.participant,
         purpose: command.purpose,
@@ -36,6 +39,7 @@ pub(super) fn give_consent(session: &SessionRecord, command: &GiveConsent) -> De
 
 pub(super) fn withdraw_consent(session: &SessionRecord, command: &WithdrawConsent) -> Decision {
     let participant = get_active(session, command.participant)?;
+    may_consent_for(session, participant, command.withdrawn_by)?;
     if participant.consent(command.purpose).is_none() {
         return NOTHING;
     }
@@ -91,6 +95,15 @@ mod tests {
         }
     }
 
+    fn withdraw(n: u128, withdrawn_by: u128) -> WithdrawConsent {
+        WithdrawConsent {
+            participant: ParticipantId(n),
+            purpose: ConsentPurpose::Recording,
+            withdrawn_by: ParticipantId(withdrawn_by),
+            now: crate::Timestamp(0),
+        }
+    }
+
     fn three() -> Scene {
         let mut scene = Scene::ready(&[]);
         scene.joins(1, DOCTOR, Host);
@@ -106,11 +119,9 @@ mod tests {
         scene.adds_nothing(consent(2, 2));
         assert!(scene.participant(2).consent(ConsentPurpose::Recording).is_some());
         assert!(scene.participant(2).consent(ConsentPurpose::Transcription).is_none());
-        let purpose = ConsentPurpose::Recording;
-        let withdraw = WithdrawConsent { participant: ParticipantId(2), purpose, now: scene.now };
         scene.after(60);
-        scene.does(withdraw.clone());
-        scene.adds_nothing(withdraw);
+        scene.does(withdraw(2, 2));
+        scene.adds_nothing(withdraw(2, 2));
         let consents = &scene.participant(2).consents;
         assert_eq!((consents.len(), consents[0].withdrawn_at), (1, Some(scene.now)));
     }
@@ -136,13 +147,35 @@ mod tests {
     }
 
     #[test]
+    fn a_guardian_who_is_in_withdraws_for_another() {
+        let mut scene = three();
+        scene.does(consent(2, 3));
+        scene.refuses(withdraw(2, 1), SessionRejection::GuardianNeeded);
+        scene.does(withdraw(2, 3));
+        assert!(scene.participant(2).consent(ConsentPurpose::Recording).is_none());
+        scene.does(consent(2, 3));
+        scene.does(scene.leave(3));
+        scene.refuses(withdraw(2, 3), SessionRejection::GuardianNeeded);
+        scene.does(withdraw(2, 2));
+    }
+
+    #[test]
+    fn consents_come_to_an_end_and_withdrawing_does_not() {
+        let mut scene = three();
+        for n in 0..CONSENTS_MAX {
+            scene.does(GiveConsent { text_version: format!("v{n}"), ..consent(2, 2) });
+        }
+        let one_more = GiveConsent { text_version: "one-more".to_owned(), ..consent(2, 2) };
+        scene.refuses(one_more, SessionRejection::ConsentsExhausted);
+        scene.does(withdraw(2, 2));
+    }
+
+    #[test]
     fn who_has_left_changes_nothing_afterwards() {
         let mut scene = three();
         scene.does(consent(2, 2));
         scene.does(scene.leave(2));
-        let withdraw =
-            WithdrawConsent { participant: ParticipantId(2), purpose: ConsentPurpose::Recording, now: scene.now };
-        scene.refuses(withdraw, SessionRejection::ParticipantNotIn);
+        scene.refuses(withdraw(2, 2), SessionRejection::ParticipantNotIn);
         scene.refuses(consent(2, 2), SessionRejection::ParticipantNotIn);
         scene.joins(4, PersonId(2), Guest);
         assert!(scene.participant(4).consents.is_empty());

@@ -8,10 +8,11 @@ use crate::{
 
 use super::{
     Decision, DropParticipant, Entry, JoinSession, LeaveSession, NOTHING, ParticipantDropped, ParticipantJoined,
-    ParticipantLeft, ParticipantReconnected, ReconnectParticipant, SessionEvent, SessionRecord, SessionRejection,
+    ParticipantLeft, ParticipantReconnected, RECONNECTIONS_MAX, ReconnectParticipant, SessionEvent, SessionRecord, SessionRejection,
     TimeOutReconnection,
     life::reached,
     lobby::{admission_ground, get, may_arrive, of_person, redeemed_by, refuse_duplicate, withdrawn_by_takeover},
+    standing::{held_and_muted, in_their_role, role_changed},
 };
 
 pub(super) fn join_session(session: &SessionRecord, command: &JoinSession) -> Decision {
@@ -25,20 +26,27 @@ fn join_by_token(session: &SessionRecord, arrival: &Arrival, lobby: bool) -> Dec
     if let Some(known) = redeemed_by(session, arrival)? {
         return if known.state.is_in() { NOTHING } else { Err(SessionRejection::TokenAlreadyRedeemed) };
     }
-    may_arrive(session, arrival)?;
+    let arrival = in_their_role(session, arrival);
+    may_arrive(session, &arrival)?;
     if admission_ground(session, arrival.person, lobby).is_none() {
         let denied = session.denied.contains(&arrival.person);
         return Err(if denied { SessionRejection::PersonDenied } else { SessionRejection::KnockNeeded });
     }
-    let joined = ParticipantJoined { participant: arrival.participant, arrival: Some(Box::new(arrival.clone())) };
-    come_in(session, arrival.person, joined)
+    let (entry, person) = (arrival.participant, arrival.person);
+    let joined = ParticipantJoined { participant: entry, arrival: Some(Box::new(arrival)) };
+    come_in(session, person, joined)
 }
 
 fn join_by_admission(session: &SessionRecord, id: ParticipantId) -> Decision {
     let participant = get(session, id)?;
     match participant.state {
         State::Joined | State::Reconnecting | State::OnHold => NOTHING,
-        State::Admitted => come_in(session, participant.person, ParticipantJoined { participant: id, arrival: None }),
+        State::Admitted => {
+            // In this order, so that nobody is in for a moment with a role that they have no more.
+            let mut events: Vec<SessionEvent> = role_changed(session, participant).into_iter().collect();
+            events.extend(come_in(session, participant.person, ParticipantJoined { participant: id, arrival: None })?);
+            Ok(events)
+        }
         State::Denied => Err(SessionRejection::PersonDenied),
         State::Knocking | State::Withdrawn | State::TimedOut | State::Moved | State::Left | State::Removed => {
             Err(SessionRejection::ParticipantNotAdmitted)
@@ -57,6 +65,7 @@ fn come_in(session: &SessionRecord, person: PersonId, joined: ParticipantJoined)
         return Err(SessionRejection::SessionFull);
     }
     let mut events = vec![joined.into()];
+    events.extend(held_and_muted(session, person, entry));
     events.extend(taken_over);
     events.extend(withdrawn_by_takeover(session, person, entry));
     Ok(events)
@@ -92,6 +101,9 @@ pub(super) fn reconnect_participant(session: &SessionRecord, command: &Reconnect
     match participant.state {
         State::Reconnecting if reached(deadline::reconnection_times_out_at(participant), command.now).is_ok() => {
             Err(SessionRejection::ReconnectionTimedOut)
+        }
+        State::Reconnecting if participant.reconnections_count() >= RECONNECTIONS_MAX => {
+            Err(SessionRejection::ReconnectionsExhausted)
         }
         State::Reconnecting => Ok(vec![ParticipantReconnected { participant: command.participant }.into()]),
         State::Joined | State::OnHold => NOTHING,
@@ -134,7 +146,7 @@ mod tests {
     use super::*;
     use crate::{
         SessionRole::{Host, Participant as Guest},
-        participant::WithdrawalReason,
+        participant::{Participant, WithdrawalReason},
         settings::{SettingValue as V, WhenHostLeaves},
     };
 
@@ -180,6 +192,44 @@ mod tests {
         scene.adds_nothing(reconnect(&scene, 1));
         assert_eq!(scene.stands(1), State::Joined);
         scene.after(100).adds_nothing(TimeOutReconnection { participant: ParticipantId(1), now: crate::Timestamp(0) });
+    }
+
+    #[test]
+    fn a_participant_reconnects_so_often_and_then_comes_in_anew() {
+        let mut scene = Scene::ready(&[]);
+        scene.joins(1, PATIENT, Guest);
+        for _ in 0..RECONNECTIONS_MAX {
+            scene.does(drop(1));
+            scene.does(reconnect(&scene, 1));
+        }
+        scene.does(drop(1));
+        scene.refuses(reconnect(&scene, 1), SessionRejection::ReconnectionsExhausted);
+        scene.joins(2, PATIENT, Guest);
+        assert_eq!((scene.stands(1), scene.stands(2)), (State::Left, State::Joined));
+    }
+
+    #[test]
+    fn one_person_does_not_use_up_the_session_s_entries() {
+        let mut scene = Scene::ready(&[]);
+        for n in 1..=ARRIVALS_OF_PERSON_MAX as u128 {
+            scene.joins(n, PATIENT, Guest);
+        }
+        scene.refuses(scene.join(900, PATIENT, Guest), SessionRejection::PersonArrivalsExhausted);
+        scene.refuses(scene.knock(900, PATIENT), SessionRejection::PersonArrivalsExhausted);
+        scene.joins(900, SISTER, Guest);
+    }
+
+    #[test]
+    fn the_last_entries_are_kept_for_those_who_moderate() {
+        let mut scene = Scene::ready(&[]);
+        scene.joins(1, DOCTOR, Host);
+        let SessionState::Live(record) = &mut scene.state else { panic!("it is live") };
+        let first = record.participants[0].clone();
+        let strangers = (record.participants.len()..ARRIVALS_MAX - ARRIVALS_KEPT_FOR_MODERATORS)
+            .map(|n| Participant { person: PersonId(10_000 + n as u128), state: State::Left, ..first.clone() });
+        record.participants.extend(strangers);
+        scene.refuses(scene.join(2, PATIENT, Guest), SessionRejection::ArrivalsExhausted);
+        scene.joins(2, DOCTOR, Host);
     }
 
     #[test]
@@ -281,15 +331,5 @@ mod tests {
         scene.refuses(reconnect(&scene, 1), SessionRejection::ParticipantNotIn);
         scene.refuses(scene.leave(1), SessionRejection::ParticipantNotIn);
         scene.refuses(scene.leave(2), SessionRejection::ParticipantNotFound);
-    }
-
-    #[test]
-    fn a_resume_secret_finds_its_participant_while_they_are_there() {
-        let mut scene = Scene::ready(&[]);
-        scene.joins(1, PATIENT, Guest);
-        let hash = scene.participant(1).resume_secret_sha256;
-        assert_eq!(scene.facts().participant_by_resume_secret(&hash).unwrap().participant, ParticipantId(1));
-        scene.does(scene.leave(1));
-        assert!(scene.facts().participant_by_resume_secret(&hash).is_none());
     }
 }

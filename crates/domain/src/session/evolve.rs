@@ -291,8 +291,10 @@ impl SessionRecord {
         while let Some(status) = self.next_status() {
             self.status = status;
             self.status_changes.push(StatusChange { at, status });
-            if status == Status::InProgress {
-                self.started_at.get_or_insert(at);
+            if status == Status::InProgress && self.started_at.is_none() {
+                self.started_at = Some(at);
+                // The maximum counts from now on: what was said of the time before holds no more.
+                self.warned_minutes.clear();
             }
         }
     }

@@ -398,6 +398,20 @@ mod tests {
         assert_eq!(scene.facts().finish.unwrap().reason, EndReason::MaximumDuration);
     }
 
+    /// Before the host is there the maximum counts from the first join, then from the start: and both are warned of.
+    #[test]
+    fn who_waited_for_the_host_is_warned_anew() {
+        let mut scene = Scene::ready(&[V::DurationMaxMinutes(30), V::WaitForHost(true)]);
+        scene.joins(2, PATIENT, Participant);
+        scene.after(20 * 60);
+        scene.does(WarnOfLimit { minutes_left: 10, now: scene.now });
+        scene.joins(1, DOCTOR, Host);
+        assert_eq!(scene.facts().started_at, Some(scene.now));
+        scene.refuses(WarnOfLimit { minutes_left: 10, now: scene.now }, SessionRejection::DeadlineNotReached);
+        scene.after(20 * 60);
+        scene.does(WarnOfLimit { minutes_left: 10, now: scene.now });
+    }
+
     #[test]
     fn a_host_extends_it_and_is_warned_anew() {
         let mut scene = Scene::ready(&[V::DurationMaxMinutes(30)]);

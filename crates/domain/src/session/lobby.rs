@@ -9,18 +9,18 @@ use crate::{
 };
 
 use super::{
-    ARRIVALS_MAX, AdmitParticipant, Decision, DenyParticipant, KNOCKS_WAITING_MAX, Knock, KnockTimedOut,
+    ARRIVALS_KEPT_FOR_MODERATORS, ARRIVALS_MAX, ARRIVALS_OF_PERSON_MAX, AdmitParticipant, Decision, DenyParticipant, KNOCKS_WAITING_MAX, Knock, KnockTimedOut,
     KnockWithdrawn, NOTHING, ParticipantAdmitted, ParticipantDenied, ParticipantKnocked, SessionEvent, SessionRecord,
     SessionRejection, SessionStatus, TimeOutKnock, UNINVITED_ARRIVALS_MAX, UNINVITED_WAITING_MAX, WithdrawKnock,
-    life::reached,
+    life::reached, standing::in_their_role,
 };
 
 pub(super) fn knock(session: &SessionRecord, command: &Knock) -> Decision {
-    let arrival = &command.arrival;
-    if let Some(known) = redeemed_by(session, arrival)? {
+    if let Some(known) = redeemed_by(session, &command.arrival)? {
         return if known.state.is_final() { Err(SessionRejection::TokenAlreadyRedeemed) } else { NOTHING };
     }
-    may_arrive(session, arrival)?;
+    let arrival = in_their_role(session, &command.arrival);
+    may_arrive(session, &arrival)?;
     refuse_duplicate(session, arrival.person, arrival.participant)?;
     let ground = admission_ground(session, arrival.person, command.lobby);
     let taken_over = withdrawn_by_takeover(session, arrival.person, arrival.participant);
@@ -34,10 +34,11 @@ pub(super) fn knock(session: &SessionRecord, command: &Knock) -> Decision {
     {
         return Err(SessionRejection::UninvitedLobbyFull);
     }
-    let mut events = vec![ParticipantKnocked { arrival: Box::new(arrival.clone()) }.into()];
+    let participant = arrival.participant;
+    let mut events = vec![ParticipantKnocked { arrival: Box::new(arrival) }.into()];
     events.extend(taken_over);
     if let Some(ground) = ground {
-        events.push(ParticipantAdmitted { participant: arrival.participant, ground }.into());
+        events.push(ParticipantAdmitted { participant, ground }.into());
     }
     Ok(events)
 }
@@ -147,7 +148,8 @@ pub(super) fn may_arrive(session: &SessionRecord, arrival: &Arrival) -> Result<(
     if session.is_locked() && !arrival.role.moderates() && !already_in {
         return Err(SessionRejection::SessionLocked);
     }
-    if session.participants.len() >= ARRIVALS_MAX {
+    let kept_for_moderators = if arrival.role.moderates() { 0 } else { ARRIVALS_KEPT_FOR_MODERATORS };
+    if session.participants.len() >= ARRIVALS_MAX - kept_for_moderators {
         return Err(SessionRejection::ArrivalsExhausted);
     }
     if arrival.uninvited()
@@ -155,10 +157,13 @@ pub(super) fn may_arrive(session: &SessionRecord, arrival: &Arrival) -> Result<(
     {
         return Err(SessionRejection::UninvitedArrivalsExhausted);
     }
+    if of_person(session, arrival.person).count() >= ARRIVALS_OF_PERSON_MAX {
+        return Err(SessionRejection::PersonArrivalsExhausted);
+    }
     Ok(())
 }
 
-/// By what right someone needs no host's answer; none when they have to wait for one. `lobby` is what the join token says.
+/// By what right someone needs no host's answer; none when they have to wait for one. `lobby` is what the command says.
 pub(super) fn admission_ground(session: &SessionRecord, person: PersonId, lobby: bool) -> Option<AdmissionGround> {
     if session.admitted.contains(&person) {
         Some(AdmissionGround::Earlier)

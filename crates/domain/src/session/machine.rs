@@ -111,12 +111,9 @@ fn command(now: Timestamp) -> impl Strategy<Value = SessionCommand> {
                 GiveConsent { participant, purpose, text_version, language, given_by, now }.into()
             }
         ),
-        (participant(), purpose()).prop_map(move |(participant, purpose)| WithdrawConsent {
-            participant,
-            purpose,
-            now
-        }
-        .into()),
+        (participant(), purpose(), participant()).prop_map(move |(participant, purpose, withdrawn_by)| {
+            WithdrawConsent { participant, purpose, withdrawn_by, now }.into()
+        }),
     ];
     let moderating = prop_oneof![
         (participant(), 99..102_u128)
@@ -233,6 +230,11 @@ impl Watched {
                 && consent.given_by.0.is_multiple_of(2)
             {
                 consent.given_by = consent.participant;
+            }
+            if let SessionCommand::WithdrawConsent(consent) = &mut command
+                && consent.withdrawn_by.0.is_multiple_of(2)
+            {
+                consent.withdrawn_by = consent.participant;
             }
             let _rejected = self.runs(&command);
             after_each(&self.state);

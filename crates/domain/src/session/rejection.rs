@@ -2,7 +2,9 @@
 
 use crate::{aggregate::Rejection, settings::SettingRejection, text::Invalid};
 
-use super::{EXTENSION_MINUTES_MAX, KNOCKS_WAITING_MAX};
+use super::{
+    ARRIVALS_OF_PERSON_MAX, CONSENTS_MAX, EXTENSION_MINUTES_MAX, KNOCKS_WAITING_MAX, RECONNECTIONS_MAX,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionRejection {
@@ -26,6 +28,8 @@ pub enum SessionRejection {
     UninvitedLobbyFull,
     #[error("The session has taken in as many people without an invitation as a session may.")]
     UninvitedArrivalsExhausted,
+    #[error("The person has come {ARRIVALS_OF_PERSON_MAX} times, as often as one may come to one session.")]
+    PersonArrivalsExhausted,
     #[error("This entry leads through the lobby: knock first.")]
     KnockNeeded,
     #[error("The person was banned from this session.")]
@@ -48,6 +52,8 @@ pub enum SessionRejection {
     ParticipantNotIn,
     #[error("The time to reconnect is over: come in anew.")]
     ReconnectionTimedOut,
+    #[error("The participant has reconnected {RECONNECTIONS_MAX} times: come in anew.")]
+    ReconnectionsExhausted,
     #[error("It is too early: this deadline is not reached.")]
     DeadlineNotReached,
     #[error(transparent)]
@@ -60,8 +66,10 @@ pub enum SessionRejection {
     DurationOutOfRange,
     #[error("A participant can't be moved to the session they are in.")]
     SessionSame,
-    #[error("Only the participant, or a guardian who is in, gives consent.")]
+    #[error("Only the participant, or a guardian who is in, gives and withdraws consent.")]
     GuardianNeeded,
+    #[error("The participant has given {CONSENTS_MAX} consents, as many as one may give.")]
+    ConsentsExhausted,
     #[error("A private value is another person's.")]
     PrivateOfAnother { field: &'static str },
     #[error("This reason is not a host's or an admin's to give.")]
@@ -81,6 +89,7 @@ impl Rejection for SessionRejection {
             Self::ArrivalsExhausted => "ARRIVALS_EXHAUSTED",
             Self::UninvitedLobbyFull => "UNINVITED_LOBBY_FULL",
             Self::UninvitedArrivalsExhausted => "UNINVITED_ARRIVALS_EXHAUSTED",
+            Self::PersonArrivalsExhausted => "PERSON_ARRIVALS_EXHAUSTED",
             Self::KnockNeeded => "KNOCK_NEEDED",
             Self::PersonBanned => "PERSON_BANNED",
             Self::PersonDenied => "PERSON_DENIED",
@@ -92,6 +101,7 @@ impl Rejection for SessionRejection {
             Self::ParticipantNotAdmitted => "PARTICIPANT_NOT_ADMITTED",
             Self::ParticipantNotIn => "PARTICIPANT_NOT_IN",
             Self::ReconnectionTimedOut => "RECONNECTION_TIMED_OUT",
+            Self::ReconnectionsExhausted => "RECONNECTIONS_EXHAUSTED",
             Self::DeadlineNotReached => "DEADLINE_NOT_REACHED",
             Self::Setting(setting) => setting.code(),
             Self::Invalid(invalid) => invalid.code(),
@@ -99,6 +109,7 @@ impl Rejection for SessionRejection {
             Self::DurationOutOfRange => "DURATION_OUT_OF_RANGE",
             Self::SessionSame => "SESSION_SAME",
             Self::GuardianNeeded => "GUARDIAN_NEEDED",
+            Self::ConsentsExhausted => "CONSENTS_EXHAUSTED",
             Self::PrivateOfAnother { .. } => "PRIVATE_OF_ANOTHER",
             Self::EndReasonReserved => "END_REASON_RESERVED",
         }
@@ -129,11 +140,14 @@ impl Rejection for SessionRejection {
             | Self::ArrivalsExhausted
             | Self::UninvitedLobbyFull
             | Self::UninvitedArrivalsExhausted
+            | Self::PersonArrivalsExhausted
             | Self::KnockNeeded
             | Self::PersonBanned
             | Self::PersonDenied
             | Self::PersonAlreadyIn
             | Self::ReconnectionTimedOut
+            | Self::ReconnectionsExhausted
+            | Self::ConsentsExhausted
             | Self::DeadlineNotReached => None,
         }
     }

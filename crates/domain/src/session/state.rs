@@ -10,7 +10,6 @@ use crate::{
     chat::ChatStanding,
     participant::{Participant, ParticipantState},
     settings::{EffectiveSettings, Purpose, SettingValue, WhenHostLeaves},
-    text::SecretHash,
 };
 
 use super::{EndReason, Opener};
@@ -170,12 +169,6 @@ pub struct SessionRecord {
 impl SessionRecord {
     pub fn participant(&self, id: ParticipantId) -> Option<&Participant> {
         self.participants.iter().find(|participant| participant.participant == id)
-    }
-
-    /// The participant whose resume secret has this hash, if they are at the door or in.
-    pub fn participant_by_resume_secret(&self, hash: &SecretHash) -> Option<&Participant> {
-        let known = self.participants.iter().find(|participant| participant.resume_secret_sha256 == *hash);
-        known.filter(|participant| !participant.state.is_final())
     }
 
     /// Everyone who is in, in the order they came.

@@ -109,6 +109,20 @@ fn grant_role() {
 }
 
 #[test]
+fn only_roles_that_hold_count_towards_the_most() {
+    let unit = |n: usize| RoleScope::Unit(UnitId(100 + n as u128));
+    let held = |n| grant(AccountRole::Host, unit(n), Some(2_000));
+    let state = given(&[vec![create()], (0..ROLES_MAX).map(held).collect()].concat());
+    assert_eq!(User::decide(&state, &held(ROLES_MAX)), Err(UserRejection::TooManyRoles));
+    let longer = grant(AccountRole::Host, unit(0), Some(3_000));
+    assert_eq!(User::decide(&state, &longer).unwrap().len(), 1, "another expiry of one that is held");
+    let UserCommand::GrantRole(later) = held(ROLES_MAX) else { panic!("it grants") };
+    let (now, expires_at) = (Timestamp::from_seconds(2_000), None);
+    let later = UserCommand::GrantRole(GrantRole { now, expires_at, ..later });
+    assert_eq!(User::decide(&state, &later).unwrap().len(), 1, "the others are over");
+}
+
+#[test]
 fn revoke_role() {
     let state = given(&[create(), grant(AccountRole::Host, UNIT, None)]);
     assert_eq!(User::decide(&state, &revoke(AccountRole::Host, RoleScope::Organization)), Ok(vec![]));
