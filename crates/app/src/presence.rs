@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,33 +14,74 @@ use witan_domain::{
     session::{DropParticipant, ReconnectParticipant, SessionCommand, SessionRecord, WithdrawKnock},
 };
 
-use crate::{App, Request, reactors::settled};
+use crate::{App, Error, Request};
 
 /// A page that reloads is back within this time and has not dropped.
 const RELOAD_MILLISECONDS: u64 = 500;
 
 type Place = (OrganizationId, SessionId, ParticipantId);
 
-/// How many connections each participant has open.
+/// The connections that each participant has open.
 #[derive(Default)]
 pub struct Presences {
-    open: Mutex<HashMap<Place, usize>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    places: HashMap<Place, Connections>,
+    /// Counts every opening.
+    openings: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Connections {
+    open: usize,
+    /// Which opening was the last: who waits since a closing sees by it whether there was another since.
+    last_opening: u64,
+}
+
+impl Connections {
+    fn gone_since(self, opening: u64) -> bool {
+        self.open == 0 && self.last_opening == opening
+    }
 }
 
 impl Presences {
-    fn change(&self, place: Place, change: impl FnOnce(usize) -> usize) -> usize {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = change(open.get(&place).copied().unwrap_or(0));
-        if count == 0 {
-            open.remove(&place);
-        } else {
-            open.insert(place, count);
-        }
-        count
+    fn opened(&self, place: Place) {
+        let mut known = self.known();
+        known.openings += 1;
+        let last_opening = known.openings;
+        let connections = known.places.entry(place).or_default();
+        *connections = Connections { open: connections.open + 1, last_opening };
     }
 
-    fn count(&self, place: Place) -> usize {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&place).copied().unwrap_or(0)
+    /// The last opening, if with this closing no connection is left.
+    fn closed(&self, place: Place) -> Option<u64> {
+        let mut known = self.known();
+        let connections = known.places.get_mut(&place)?;
+        connections.open = connections.open.saturating_sub(1);
+        (connections.open == 0).then_some(connections.last_opening)
+    }
+
+    fn connected(&self, place: Place) -> bool {
+        self.known().places.get(&place).is_some_and(|connections| connections.open > 0)
+    }
+
+    /// Whether there was no opening since that one.
+    fn still_gone(&self, place: Place, since: u64) -> bool {
+        self.known().places.get(&place).is_some_and(|connections| connections.gone_since(since))
+    }
+
+    fn forget(&self, place: Place, since: u64) {
+        let mut known = self.known();
+        if known.places.get(&place).is_some_and(|connections| connections.gone_since(since)) {
+            known.places.remove(&place);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,23 +96,31 @@ impl App {
     /// A connection of this actor is there. A participant who had dropped is back by that.
     pub fn connection_opened(self: &Arc<Self>, actor: &Actor) {
         let Some(place) = place(actor) else { return };
-        self.presence.change(place, |count| count + 1);
+        self.presence.opened(place);
         let app = Arc::clone(self);
-        tokio::spawn(async move { app.look_again(place, Seen::There).await });
+        tokio::spawn(async move {
+            // One that is gone again already is its closing's to record.
+            if app.presence.connected(place) {
+                app.record_presence(place).await;
+            }
+        });
     }
 
     /// A connection of this actor is gone. A page that reloads is back at once; whoever is not has dropped.
     pub fn connection_closed(self: &Arc<Self>, actor: &Actor) {
         let Some(place) = place(actor) else { return };
-        if self.presence.change(place, |count| count.saturating_sub(1)) > 0 {
-            return;
-        }
+        let Some(since) = self.presence.closed(place) else { return };
         let app = Arc::clone(self);
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(RELOAD_MILLISECONDS)).await;
-            app.look_again(place, Seen::Gone).await;
-            tokio::time::sleep(Duration::from_secs(RECONNECT_SECONDS_MAX)).await;
-            app.look_again(place, Seen::GoneFromTheDoor).await;
+            if app.presence.still_gone(place, since) {
+                app.record_presence(place).await;
+                tokio::time::sleep(Duration::from_secs(RECONNECT_SECONDS_MAX)).await;
+            }
+            if app.presence.still_gone(place, since) {
+                app.leave_the_door(place).await;
+                app.presence.forget(place, since);
+            }
         });
     }
 
@@ -81,43 +130,56 @@ impl App {
         let Ok(state) = self.session_state(organization, session) else { return };
         let present = state.live().into_iter().flat_map(SessionRecord::present);
         for participant in present.map(|there| there.participant).collect::<Vec<_>>() {
-            self.look_again((organization, session, participant), Seen::Gone).await;
+            let place = (organization, session, participant);
+            if !self.presence.connected(place) {
+                self.record_presence(place).await;
+            }
         }
     }
 
-    /// Says what follows from a participant's connections, if it still does.
-    async fn look_again(&self, place: Place, seen: Seen) {
-        let connected = self.presence.count(place) > 0;
-        if connected != (seen == Seen::There) {
-            return;
+    /// Records what the participant's connections say, until it is what the session says too: while a drop was being
+    /// recorded they may have come back, and nobody else would say so.
+    async fn record_presence(&self, place: Place) {
+        let (.., participant) = place;
+        loop {
+            let now = self.sources.now();
+            let command: SessionCommand = match (self.presence.connected(place), self.stands(place)) {
+                (true, Some(ParticipantState::Reconnecting)) => ReconnectParticipant { participant, now }.into(),
+                (false, Some(ParticipantState::Joined | ParticipantState::OnHold)) => {
+                    DropParticipant { participant, now }.into()
+                }
+                _ => return,
+            };
+            if !self.record(place, command).await {
+                return;
+            }
         }
-        let (organization, session, participant) = place;
-        let Ok(state) = self.session_state(organization, session) else { return };
-        let there = state.live().and_then(|record| record.participant(participant)).map(|there| there.state);
-        let now = self.sources.now();
-        let command: SessionCommand = match (seen, there) {
-            (Seen::There, Some(ParticipantState::Reconnecting)) => ReconnectParticipant { participant, now }.into(),
-            (Seen::Gone, Some(ParticipantState::Joined | ParticipantState::OnHold)) => {
-                DropParticipant { participant, now }.into()
-            }
-            (Seen::GoneFromTheDoor, Some(ParticipantState::Knocking | ParticipantState::Admitted)) => {
-                WithdrawKnock { participant, now }.into()
-            }
-            _ => return,
-        };
+    }
+
+    /// Gone for as long as a participant has to reconnect: whoever only knocks has gone away by then.
+    async fn leave_the_door(&self, place: Place) {
+        if let Some(ParticipantState::Knocking | ParticipantState::Admitted) = self.stands(place) {
+            let (.., participant) = place;
+            self.record(place, WithdrawKnock { participant, now: self.sources.now() }.into()).await;
+        }
+    }
+
+    fn stands(&self, (organization, session, participant): Place) -> Option<ParticipantState> {
+        let state = self.session_state(organization, session).ok()?;
+        state.live().and_then(|record| record.participant(participant)).map(|there| there.state)
+    }
+
+    /// Whether something was recorded. A rejection is fine: the session has changed meanwhile.
+    async fn record(&self, (organization, session, participant): Place, command: SessionCommand) -> bool {
         let request = Request::system(CorrelationId(self.sources.ulid()), None);
         let name = command.name();
-        if let Err(error) = settled(self.command_session(&request, organization, session, command).await) {
-            tracing::error!(code = error.code(), %session, %participant, name, "presence could not be recorded");
+        match self.command_session(&request, organization, session, command).await {
+            Ok(outcome) => outcome.position.is_some(),
+            Err(Error::Rejected { .. } | Error::NotFound { .. }) => false,
+            Err(error) => {
+                tracing::error!(code = error.code(), %session, %participant, name, "presence could not be recorded");
+                false
+            }
         }
     }
-}
-
-/// What is seen of a participant's connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
-    There,
-    Gone,
-    /// Gone for as long as a participant has to reconnect: whoever only knocks has gone away by then.
-    GoneFromTheDoor,
 }
