@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use witan_domain::{
-    AccountRole, Actor, InvitationId, OrganizationId, PersonId, RoleScope, SessionRole, UnitId, UserId,
+    AccountRole, Actor, InvitationId, OrganizationId, PersonId, RoleScope, SessionRole, Timestamp, UnitId, UserId,
+    invitation::InvitationFacts,
     organization::{OrganizationFacts, OrganizationStatus},
     policy::{self, EffectivePolicies, Facts, PolicyLevel},
     room::RoomFacts,
@@ -45,6 +46,16 @@ pub(crate) struct Invited {
     pub invitation: InvitationId,
     pub person: PersonId,
     pub role: SessionRole,
+    /// Its window isn't open yet.
+    pub early: bool,
+}
+
+impl Invited {
+    pub fn at(facts: &InvitationFacts, now: Timestamp) -> Self {
+        let details = &facts.details;
+        let early = now < details.not_before;
+        Self { invitation: facts.invitation, person: details.person, role: details.role, early }
+    }
 }
 
 impl App {

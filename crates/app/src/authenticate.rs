@@ -36,7 +36,7 @@ impl App {
         let Some(credential) = credential else {
             return Ok(Some(Credentials { actor: Actor::Anonymous, scopes: None }));
         };
-        if let Some(actor) = self.participant_by_resume_secret(credential)? {
+        if let Some(actor) = self.participant_by_resume_secret(credential).await? {
             return Ok(Some(Credentials { actor, scopes: None }));
         }
         self.by_api_key(credential).await
@@ -45,15 +45,12 @@ impl App {
     async fn by_api_key(&self, credential: &str) -> Result<Option<Credentials>, Error> {
         let Ok(secret) = ApiKeySecret::parse(credential) else { return Ok(None) };
         let now = self.sources.now();
-        if !self.directory.wait_for(self.newest_grant().0).await {
-            return Err(Error::Unavailable("The server does not know its newest grants yet: try again.".into()));
-        }
+        self.knows_newest_grants().await?;
         let Some(record) = self.directory.api_key(secret.prefix()).map_err(Error::fault)? else { return Ok(None) };
         if !secret.matches(&record) || record.revoked || record.expires.is_some_and(|expires| expires <= now) {
             return Ok(None);
         }
-        let account = self.directory.account(record.organization, record.user).map_err(Error::fault)?;
-        if !account.is_some_and(|account| account.active) {
+        if !self.is_active(record.organization, record.user)? {
             return Ok(None);
         }
         let day = now.micros() / 86_400_000_000;
@@ -62,6 +59,14 @@ impl App {
         }
         let actor = Actor::User { organization: record.organization, user: record.user, key: Some(record.key) };
         Ok(Some(Credentials { actor, scopes: Some(record.scopes) }))
+    }
+
+    /// What was taken away a moment ago must not be allowed.
+    pub(crate) async fn knows_newest_grants(&self) -> Result<(), Error> {
+        if self.directory.wait_for(self.newest_grant().0).await {
+            return Ok(());
+        }
+        Err(Error::Unavailable("The server does not know its newest grants yet: try again.".into()))
     }
 
     fn first_use_today(&self, key: ApiKeyId, day: u64) -> bool {
@@ -88,13 +93,20 @@ impl App {
         match &credentials.actor {
             Actor::User { organization, user, key } => {
                 // As for a decision: what the directory says without the newest grant may have been taken away.
-                self.directory.wait_for(self.newest_grant().0).await
-                    && matches!(self.directory.account(*organization, *user), Ok(Some(account)) if account.active)
+                self.knows_newest_grants().await.is_ok()
+                    && self.is_active(*organization, *user).unwrap_or(false)
                     && key.is_none_or(|key| self.key_stands(*organization, key))
             }
-            Actor::Participant { organization, session, participant } => self
-                .session_state(*organization, *session)
-                .is_ok_and(|state| state.record().and_then(|record| record.participant(*participant)).is_some()),
+            Actor::Participant { organization, session, participant } => {
+                let Ok(state) = self.session_state(*organization, *session) else { return false };
+                match state.record().and_then(|record| record.participant(*participant)).map(|there| there.user) {
+                    None => false,
+                    Some(None) => true,
+                    Some(Some(user)) => {
+                        self.knows_newest_grants().await.is_ok() && self.is_active(*organization, user).unwrap_or(false)
+                    }
+                }
+            }
             Actor::System | Actor::Operator | Actor::Anonymous => true,
         }
     }

@@ -8,7 +8,7 @@ use witan_domain::{
     policy::Access,
     private::Ciphertext,
     session::{Entry, JoinSession, Knock, Session, SessionCommand, SessionRejection},
-    text::SecretHash,
+    text::{self, SecretHash},
 };
 
 use crate::{App, Error, Outcome, Request, execute::Task, personal::Text, sessions::SESSION, sources::derived_id};
@@ -89,6 +89,8 @@ impl App {
         who: &Introduction,
         command: fn(Arrival, bool, Timestamp) -> SessionCommand,
     ) -> Result<Arriving<'a>, Error> {
+        // One line, and nothing in it that would make it look like another's.
+        text::name("displayName", who.display_name.trim()).map_err(Error::rejected)?;
         let name = Text::required("displayName", who.display_name.trim(), DISPLAY_NAME_CHARS_MAX)?;
         let device = who.device.as_deref().filter(|device| !device.trim().is_empty());
         let device = device.map(|device| Text::required("device", device, DEVICE_CHARS_MAX)).transpose()?;
@@ -142,18 +144,23 @@ impl App {
         Ok(Arriving { task, command, participant, resume_secret: resume.text(), token })
     }
 
-    /// The participant whose resume secret this is, while they are at the door or in.
-    pub fn participant_by_resume_secret(&self, text: &str) -> Result<Option<Actor>, Error> {
+    /// The participant whose resume secret this is, unless they came by an account that is deactivated.
+    pub async fn participant_by_resume_secret(&self, text: &str) -> Result<Option<Actor>, Error> {
         let Ok(secret) = ResumeSecret::parse(text) else { return Ok(None) };
         let loaded = self.streams.load::<Session>(&Session::stream(secret.session))?;
         let (Some(record), Some(organization)) = (loaded.state.record(), loaded.organization) else { return Ok(None) };
         let Some(participant) = record.participant(secret.participant) else { return Ok(None) };
         let same: bool = participant.resume_secret_sha256.0.ct_eq(&secret.sha256()).into();
-        Ok(same.then_some(Actor::Participant {
-            organization,
-            session: secret.session,
-            participant: secret.participant,
-        }))
+        if !same {
+            return Ok(None);
+        }
+        if let Some(user) = participant.user {
+            self.knows_newest_grants().await?;
+            if !self.is_active(organization, user)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Actor::Participant { organization, session: secret.session, participant: secret.participant }))
     }
 }
 

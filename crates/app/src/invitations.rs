@@ -157,7 +157,7 @@ impl App {
         let loaded = self.streams.load::<Invitation>(&stream)?;
         let organization = loaded.organization.ok_or_else(wrong)?;
         let InvitationState::Present(facts) = &loaded.state else { return Err(wrong()) };
-        let (room, person, role) = (facts.room, facts.details.person, facts.details.role);
+        let (room, invited) = (facts.room, Invited::at(facts, self.sources.now()));
         drop(loaded);
         let token = TokenId(self.id_for(request, "join token"));
         // Who has the secret has the right: it is compared where the exchange is decided.
@@ -183,7 +183,6 @@ impl App {
         // Checked before the exchange is recorded: a room that has no session now costs no exchange.
         Invitation::decide(task.state(), &command.clone().into()).map_err(Error::rejected)?;
         let room = self.room_state(organization, room)?;
-        let invited = Invited { invitation, person, role };
         let ticket = self.invited_ticket(request, room.facts().map_err(Error::rejected)?, invited, token)?;
         task.finish(&command.into()).await?;
         Ok(ticket)

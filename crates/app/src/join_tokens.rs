@@ -107,10 +107,22 @@ impl App {
         let behind = self.behind(organization, door)?;
         let (room, policies) = (&behind.room, &behind.policies);
         let passwords = self.shown_passwords(request, room.room, &policies.join, password).await?;
-        let resource = Resource { grant: !passwords.is_empty(), ..behind.resource(&request.actor) };
+        let moved = match door {
+            Door::Session(session) => self.moved_here(request, session)?,
+            Door::Room(_) => None,
+        };
+        // A participant comes from one session to another by a move alone.
+        let grant = match request.actor {
+            Actor::Participant { .. } => moved.is_some(),
+            Actor::User { .. } | Actor::Anonymous | Actor::System | Actor::Operator => !passwords.is_empty(),
+        };
+        let resource = Resource { grant, ..behind.resource(&request.actor) };
         self.authorise(request, Operation::CreateJoinToken, &resource).await?;
         hold_participation(request)?;
         let session = behind.live()?.session;
+        if let Some(there) = moved {
+            return self.moved_ticket(request, organization, session, &there);
+        }
         let shown = passwords.first().map(fingerprint);
         let facts = Facts { passwords, ..self.access_facts(request, room, &behind.above, None)? };
         let access = policies.may_join(&facts);
@@ -164,7 +176,7 @@ impl App {
         let above = self.levels_above(room)?;
         let policies = above.policies(room.details.purpose, &room.policies);
         let facts = self.access_facts(request, room, &above, Some(invited))?;
-        let Some(access) = policies.may_join(&facts) else {
+        let Some(mut access) = policies.may_join(&facts) else {
             return Err(Error::Rejected {
                 code: "INVITATION_NOT_ACCEPTED",
                 field: None,
@@ -172,6 +184,8 @@ impl App {
             });
         };
         let session = room.live_session.ok_or_else(no_live_session)?;
+        // Before the window opens they may knock and no more.
+        access.lobby |= invited.early;
         let coming = Coming { person: invited.person, user: None, invited: Some(invited), password: None };
         self.signed(room.organization, session, access, coming, token)
     }
@@ -179,24 +193,31 @@ impl App {
     /// How the bearer of a token enters now: a grant that was taken away, an invitation that was revoked and a password
     /// that was changed since the token was made let nobody in any more.
     pub(crate) fn access_now(&self, token: &JoinToken) -> Result<Access, Error> {
+        if !token.user.map_or(Ok(true), |user| self.is_active(token.organization, user))? {
+            return Err(right_is_gone());
+        }
+        if token.moved {
+            return self.access_by_move(token);
+        }
         let behind = self.behind(token.organization, Door::Session(token.session))?;
         let mut facts = match token.user {
             Some(user) => self.user_facts(&behind.room, &behind.above, user)?,
             None => Facts::default(),
         };
+        let mut early = false;
         if let Some(invitation) = token.invitation {
             let loaded = self.load_own::<Invitation>(Some(token.organization), &Invitation::stream(invitation))?;
-            facts.invited = loaded.state.good_at(self.sources.now()).ok().map(|good| good.details.role);
+            let now = self.sources.now();
+            let invited = loaded.state.good_at(now).ok().map(|good| Invited::at(good, now));
+            facts.invited = invited.map(|invited| invited.role);
+            early = invited.is_some_and(|invited| invited.early);
         }
         let password = policy::password(&behind.policies.join);
         let known = password.filter(|hash| token.password == Some(fingerprint(hash)));
         facts.passwords = known.cloned().into_iter().collect::<BTreeSet<PasswordHash>>();
-        let access = behind.policies.may_join(&facts).ok_or_else(|| Error::Rejected {
-            code: "JOIN_TOKEN_INVALID",
-            field: Some("joinToken".into()),
-            message: "What this join token was given for holds no more: ask for a new one.".into(),
-        })?;
-        Ok(by_setting(access, behind.session.as_ref().map(|session| &session.state)))
+        let mut access = behind.policies.may_join(&facts).ok_or_else(right_is_gone)?;
+        access.lobby |= early;
+        Ok(by_setting(access, token.person, behind.session.as_ref().map(|session| &session.state)))
     }
 
     fn behind(&self, organization: OrganizationId, door: Door) -> Result<Behind, Error> {
@@ -244,9 +265,8 @@ impl App {
         coming: Coming,
         id: TokenId,
     ) -> Result<Ticket, Error> {
-        let now = self.sources.now();
         let loaded = self.load_own::<Session>(Some(organization), &Session::stream(session))?;
-        let access = by_setting(access, Some(&loaded.state));
+        let access = by_setting(access, coming.person, Some(&loaded.state));
         let claims = JoinToken {
             id,
             organization,
@@ -257,7 +277,13 @@ impl App {
             password: coming.password,
             role: access.role,
             lobby: access.lobby,
+            moved: false,
         };
+        self.ticket(claims)
+    }
+
+    pub(crate) fn ticket(&self, claims: JoinToken) -> Result<Ticket, Error> {
+        let now = self.sources.now();
         let token = self.tokens.sign(&claims, now).map_err(Error::fault)?;
         Ok(Ticket { token, expires: now.plus_seconds(JOIN_TOKEN_SECONDS_MAX), claims })
     }
@@ -280,9 +306,18 @@ fn hold_participation(request: &Request) -> Result<(), Error> {
 }
 
 /// A grant's lobby holds whatever the setting says: a floor may have put it there. The setting adds to it.
-fn by_setting(access: Access, session: Option<&SessionState>) -> Access {
-    let setting = session.and_then(SessionState::live).is_some_and(|live| live.settings.values.lobby);
-    Access { lobby: access.lobby || (setting && !access.role.moderates()), ..access }
+fn by_setting(access: Access, person: PersonId, session: Option<&SessionState>) -> Access {
+    let live = session.and_then(SessionState::live);
+    let setting = live.is_some_and(|live| live.lobby_applies(person, access.role));
+    Access { lobby: access.lobby || setting, ..access }
+}
+
+pub(crate) fn right_is_gone() -> Error {
+    Error::Rejected {
+        code: "JOIN_TOKEN_INVALID",
+        field: Some("joinToken".into()),
+        message: "What this join token was given for holds no more: ask for a new one.".into(),
+    }
 }
 
 /// By which a token names the password that its bearer knows.

@@ -25,6 +25,7 @@ pub mod proofs;
 mod rate;
 pub mod reactors;
 mod reservations;
+mod rights;
 pub mod rooms;
 pub mod sessions;
 pub mod sources;

@@ -113,7 +113,7 @@ impl App {
             Actor::System | Actor::Operator => Opener::System,
         };
         if let Some(before) = input.continues {
-            self.check_continued(organization, before)?;
+            self.check_continued(organization, room, before)?;
         }
         let opening = Operation::OpenSession;
         let task = self.begin::<Room>(request, Some(organization), room, opening, ROOM, resource).await?;
@@ -209,7 +209,7 @@ impl App {
     }
 
     /// A room whose session has closed a moment ago may not know it yet.
-    async fn release_closed(&self, request: &Request, room: &RoomFacts) -> Result<(), Error> {
+    pub(crate) async fn release_closed(&self, request: &Request, room: &RoomFacts) -> Result<(), Error> {
         let Some(live) = room.live_session else { return Ok(()) };
         let closed = matches!(self.session_state(room.organization, live), Ok(SessionState::Closed(_)));
         if closed {
@@ -245,13 +245,15 @@ impl App {
         crate::reactors::settled(self.command_session(request, organization, session, command.into()).await)
     }
 
-    fn check_continued(&self, organization: OrganizationId, before: SessionId) -> Result<(), Error> {
+    /// Of this room: whoever may open it learns nothing of other rooms' sessions.
+    fn check_continued(&self, organization: OrganizationId, room: RoomId, before: SessionId) -> Result<(), Error> {
         match self.session_state(organization, before) {
-            Ok(SessionState::Closed(_)) => Ok(()),
-            Ok(SessionState::Live(_) | SessionState::Absent) | Err(Error::NotFound { .. }) => Err(Error::Rejected {
+            Ok(SessionState::Closed(closed)) if closed.room == room => Ok(()),
+            Ok(SessionState::Closed(_) | SessionState::Live(_) | SessionState::Absent)
+            | Err(Error::NotFound { .. }) => Err(Error::Rejected {
                 code: "SESSION_NOT_CLOSED",
                 field: Some("continues".into()),
-                message: "Only a closed session of this organization can be continued.".into(),
+                message: "Only a closed session of this room can be continued.".into(),
             }),
             Err(error) => Err(error),
         }

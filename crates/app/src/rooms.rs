@@ -256,6 +256,11 @@ impl App {
     /// For good; its slug is free again.
     pub async fn archive_room(&self, request: &Request, room: RoomId) -> Result<Outcome<Room>, Error> {
         let organization = request.organization()?;
+        let state = self.room_state(organization, room)?;
+        self.authorise(request, Operation::ArchiveRoom, &room_resource(organization, &state)).await?;
+        if let Ok(facts) = state.facts() {
+            self.release_closed(request, facts).await?;
+        }
         let task = self.begin_room(request, room, Operation::ArchiveRoom).await?;
         let outcome = task.finish(&ArchiveRoom {}.into()).await?;
         if let Ok(facts) = outcome.state.facts() {

@@ -3,7 +3,7 @@
 use witan_auth::{Operation, Resource, ResourceKind};
 use witan_domain::{
     Actor, Aggregate, OrganizationId, ParticipantId, SessionId, SessionRole,
-    participant::{ConsentPurpose, MediaSource, Participant},
+    participant::{ConsentPurpose, MediaSource, Participant, ParticipantState},
     session::{
         AdmitAll, AdmitParticipant, ChangeParticipantRole, ChangeSessionSetting, DenyParticipant, EndReason,
         EndSession, ExtendSession, GiveConsent, HoldParticipant, LeaveSession, LockSession, MoveParticipant, MuteAll,
@@ -29,15 +29,33 @@ pub fn session_resource(actor: &Actor, organization: OrganizationId, state: &Ses
         resource.unit = Some(record.unit);
         resource.room = Some(record.room);
         resource.id = record.session.to_string();
-        resource.session_role = presences(actor, record).find(|there| there.state.is_in()).map(|there| there.role);
-        resource.took_part = presences(actor, record).any(|there| there.joined_at().is_some());
-        resource.own = presences(actor, record).any(|there| !there.state.is_final());
+        let mut acting = presences(actor, record).filter(|there| acts_as(actor, there));
+        resource.session_role = acting.clone().find(|there| there.state.is_in()).map(|there| there.role);
+        resource.own = acting.any(|there| !there.state.is_final());
+        resource.took_part = took_part(actor, record);
     }
     resource
 }
 
+/// Whether the actor was in. Who was removed from a live session reads no more of it, whatever they still hold.
+fn took_part(actor: &Actor, record: &SessionRecord) -> bool {
+    let joined = || presences(actor, record).filter(|there| there.joined_at().is_some());
+    let Some(newest) = joined().last() else { return false };
+    let sent_away = newest.state == ParticipantState::Removed && !joined().any(|there| there.state.is_in());
+    record.finish.is_some() || !(sent_away || record.banned.contains(&newest.person))
+}
+
+/// A resume secret acts as its own participant and as no other of the same person: an entry that another has taken over
+/// has no rights any more.
+fn acts_as(actor: &Actor, there: &Participant) -> bool {
+    match actor {
+        Actor::Participant { participant, .. } => *participant == there.participant,
+        Actor::User { .. } | Actor::System | Actor::Operator | Actor::Anonymous => true,
+    }
+}
+
 /// The actor's own participants in this session, in the order they came.
-fn presences<'a>(actor: &'a Actor, record: &'a SessionRecord) -> impl Iterator<Item = &'a Participant> {
+fn presences<'a>(actor: &'a Actor, record: &'a SessionRecord) -> impl Iterator<Item = &'a Participant> + Clone {
     // Someone who came back is a new participant of the same person.
     let person = match actor {
         Actor::Participant { session, participant, .. } if *session == record.session => {
@@ -353,11 +371,14 @@ impl App {
     }
 }
 
-/// The participant that the actor is in this session: the one of their token, or their account's newest.
+/// The participant that the actor is in this session: the one of their token, or their account's newest that is there.
 pub(crate) fn own_participant(request: &Request, state: &SessionState) -> Result<ParticipantId, Error> {
     let own = match (&request.actor, state.record()) {
         (Actor::Participant { participant, .. }, _) => Some(*participant),
-        (actor, Some(record)) => presences(actor, record).last().map(|there| there.participant),
+        (actor, Some(record)) => {
+            let there = presences(actor, record).filter(|there| !there.state.is_final()).last();
+            there.or_else(|| presences(actor, record).last()).map(|there| there.participant)
+        }
         (_, None) => None,
     };
     own.ok_or(Error::Rejected {

@@ -275,7 +275,7 @@ impl World {
         let ticket = self.app.create_join_token(&self.ask(&tenant.host), Door::Session(session), None).await.unwrap();
         let request = self.ask(&Actor::Anonymous);
         let entered = self.app.join_by_token(&request, &ticket.token, &called("Anna")).await.unwrap();
-        (self.actor(&entered), entered)
+        (self.actor(&entered).await, entered)
     }
 
     /// Someone knocks, by an invitation.
@@ -285,7 +285,7 @@ impl World {
         let ticket = self.app.exchange_invitation(&request, invitation.invitation, &invitation.secret).await.unwrap();
         let request = self.ask(&Actor::Anonymous);
         let entered = self.app.knock(&request, &ticket.token, &called(name)).await.unwrap();
-        (self.actor(&entered), entered)
+        (self.actor(&entered).await, entered)
     }
 
     /// Someone knocks, is admitted and comes in.
@@ -297,8 +297,8 @@ impl World {
     }
 
     /// Who someone is by their resume secret.
-    fn actor(&self, entered: &Entered) -> Actor {
-        self.app.participant_by_resume_secret(&entered.resume_secret).unwrap().expect("the secret is good")
+    pub async fn actor(&self, entered: &Entered) -> Actor {
+        self.app.participant_by_resume_secret(&entered.resume_secret).await.unwrap().expect("the secret is good")
     }
 
     pub fn session(&self, tenant: &Tenant, session: SessionId) -> SessionRecord {

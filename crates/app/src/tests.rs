@@ -3,5 +3,6 @@ mod feeds;
 mod names;
 mod reactions;
 mod retries;
+mod standing;
 mod story;
 mod tenants;

@@ -226,5 +226,6 @@ below it. What the table can't show:
 * **Content** (chat) is read by those who took part, whatever other role they have.
 * **Nobody that we know** opens a room, or gets a join token, where its open or its join policy has a grant for anyone, or
   for who knows the password and shows it. A user, too, opens and enters by a password that they show.
-* Whoever came in by an invitation or a guest link is a participant in one session, and nobody in any other.
+* Whoever came in by an invitation or a guest link is a participant in one session, and nobody in any other; but whom a
+  host has **moved** makes a join token for the session that they were moved to.
 ";

@@ -299,10 +299,21 @@ fn a_participant_is_nobody_in_another_session() {
     let guest = Actor::Participant { organization: ACME, session: SessionId(31), participant: ParticipantId(1) };
     for operation in Operation::ALL.iter().filter(|operation| operation.resource() == ResourceKind::Session) {
         let mut other = resource(ResourceKind::Session, Some(CLINIC));
-        (other.own, other.took_part, other.grant) = (true, true, true);
+        (other.own, other.took_part, other.grant) = (true, true, *operation != Operation::CreateJoinToken);
         other.session_role = Some(SessionRole::Host);
         assert_eq!(court.asks(&Known::default(), &guest, *operation, &other), denied_by("other-session"));
     }
+}
+
+#[test]
+fn who_was_moved_gets_a_token_for_the_other_session() {
+    let court = Court::new();
+    let moved = Actor::Participant { organization: ACME, session: SessionId(31), participant: ParticipantId(1) };
+    let mut other = resource(ResourceKind::Session, Some(CLINIC));
+    other.grant = true;
+    assert_eq!(court.asks(&Known::default(), &moved, Operation::CreateJoinToken, &other), Decision::Allow);
+    other.organization = Some(OTHER);
+    assert_eq!(court.asks(&Known::default(), &moved, Operation::CreateJoinToken, &other), denied_by("other-session"));
 }
 
 #[test]
@@ -552,6 +563,7 @@ fn token() -> JoinToken {
         password: None,
         role: SessionRole::Participant,
         lobby: true,
+        moved: false,
     }
 }
 
@@ -561,6 +573,8 @@ fn join_tokens_hold_for_five_minutes() {
     let text = key.sign(&token(), NOW).unwrap();
     assert_eq!(key.verify(&text, NOW), Ok(token()));
     assert_eq!(key.verify(&text, NOW.plus_seconds(299)), Ok(token()));
+    let moved = JoinToken { moved: true, ..token() };
+    assert_eq!(key.verify(&key.sign(&moved, NOW).unwrap(), NOW), Ok(moved));
     assert_eq!(key.verify(&text, NOW.plus_seconds(300)), Err(TokenError::Expired));
     // Made in the future: some clock is wrong, and it would hold for longer than it may.
     assert_eq!(key.verify(&text, Timestamp::from_seconds(1_799_999_000)), Err(TokenError::Invalid));

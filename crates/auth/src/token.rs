@@ -38,6 +38,8 @@ pub struct JoinToken {
     pub password: Option<SecretHash>,
     pub role: SessionRole,
     pub lobby: bool,
+    /// Whether a host has moved the person here: then neither the room's policies nor its lobby are asked.
+    pub moved: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +73,8 @@ struct Claims {
     password: Option<SecretHash>,
     role: SessionRole,
     lobby: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    moved: bool,
 }
 
 /// The deployment's key for tokens, kept in `<data>/keys/tokens.key`.
@@ -156,6 +160,7 @@ impl TokenKey {
             password: token.password,
             role: token.role,
             lobby: token.lobby,
+            moved: token.moved,
         };
         jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.signing)
             .map_err(|error| TokenError::Signing(error.to_string()))
@@ -186,6 +191,7 @@ impl TokenKey {
             password: claims.password,
             role: claims.role,
             lobby: claims.lobby,
+            moved: claims.moved,
         })
     }
 

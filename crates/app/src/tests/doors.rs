@@ -191,7 +191,7 @@ async fn anyone_comes_in_by_the_lobby_and_may_no_more_than_a_guest() {
     assert!(ticket.claims.lobby);
     assert_eq!(code(door.joins(&ticket).await), "KNOCK_NEEDED");
     let entered = door.knocks(&ticket).await.unwrap();
-    let guest = app.participant_by_resume_secret(&entered.resume_secret).unwrap().unwrap();
+    let guest = app.participant_by_resume_secret(&entered.resume_secret).await.unwrap().unwrap();
     let ask = || door.world.ask(&guest);
     assert_eq!(code(app.join_by_admission(&ask(), session).await), "PARTICIPANT_NOT_ADMITTED");
     assert_eq!(code(app.admit_participant(&ask(), session, entered.participant).await), "FORBIDDEN");

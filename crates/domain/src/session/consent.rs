@@ -7,8 +7,8 @@ use crate::{
 };
 
 use super::{
-    CONSENT_TEXT_VERSION_BYTES_MAX, CONSENTS_MAX, ConsentGiven, ConsentWithdrawn, Decision, GiveConsent, NOTHING, SessionRecord,
-    SessionRejection, WithdrawConsent, lobby::get,
+    CONSENT_TEXT_VERSION_BYTES_MAX, CONSENTS_MAX, ConsentGiven, ConsentWithdrawn, Decision, GiveConsent, NOTHING,
+    SessionRecord, SessionRejection, WithdrawConsent, lobby::get,
 };
 
 pub(super) fn give_consent(session: &SessionRecord, command: &GiveConsent) -> Decision {

@@ -8,8 +8,8 @@ use crate::{
 
 use super::{
     Decision, DropParticipant, Entry, JoinSession, LeaveSession, NOTHING, ParticipantDropped, ParticipantJoined,
-    ParticipantLeft, ParticipantReconnected, RECONNECTIONS_MAX, ReconnectParticipant, SessionEvent, SessionRecord, SessionRejection,
-    TimeOutReconnection,
+    ParticipantLeft, ParticipantReconnected, RECONNECTIONS_MAX, ReconnectParticipant, SessionEvent, SessionRecord,
+    SessionRejection, TimeOutReconnection,
     life::reached,
     lobby::{admission_ground, get, may_arrive, of_person, redeemed_by, refuse_duplicate, withdrawn_by_takeover},
     standing::{held_and_muted, in_their_role, role_changed},
@@ -225,8 +225,11 @@ mod tests {
         scene.joins(1, DOCTOR, Host);
         let SessionState::Live(record) = &mut scene.state else { panic!("it is live") };
         let first = record.participants[0].clone();
-        let strangers = (record.participants.len()..ARRIVALS_MAX - ARRIVALS_KEPT_FOR_MODERATORS)
-            .map(|n| Participant { person: PersonId(10_000 + n as u128), state: State::Left, ..first.clone() });
+        let strangers = (record.participants.len()..ARRIVALS_MAX - ARRIVALS_KEPT_FOR_MODERATORS).map(|n| Participant {
+            person: PersonId(10_000 + n as u128),
+            state: State::Left,
+            ..first.clone()
+        });
         record.participants.extend(strangers);
         scene.refuses(scene.join(2, PATIENT, Guest), SessionRejection::ArrivalsExhausted);
         scene.joins(2, DOCTOR, Host);

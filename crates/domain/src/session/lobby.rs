@@ -9,10 +9,10 @@ use crate::{
 };
 
 use super::{
-    ARRIVALS_KEPT_FOR_MODERATORS, ARRIVALS_MAX, ARRIVALS_OF_PERSON_MAX, AdmitParticipant, Decision, DenyParticipant, KNOCKS_WAITING_MAX, Knock, KnockTimedOut,
-    KnockWithdrawn, NOTHING, ParticipantAdmitted, ParticipantDenied, ParticipantKnocked, SessionEvent, SessionRecord,
-    SessionRejection, SessionStatus, TimeOutKnock, UNINVITED_ARRIVALS_MAX, UNINVITED_WAITING_MAX, WithdrawKnock,
-    life::reached, standing::in_their_role,
+    ARRIVALS_KEPT_FOR_MODERATORS, ARRIVALS_MAX, ARRIVALS_OF_PERSON_MAX, AdmitParticipant, Decision, DenyParticipant,
+    KNOCKS_WAITING_MAX, Knock, KnockTimedOut, KnockWithdrawn, NOTHING, ParticipantAdmitted, ParticipantDenied,
+    ParticipantKnocked, SessionEvent, SessionRecord, SessionRejection, SessionStatus, TimeOutKnock,
+    UNINVITED_ARRIVALS_MAX, UNINVITED_WAITING_MAX, WithdrawKnock, life::reached, standing::in_their_role,
 };
 
 pub(super) fn knock(session: &SessionRecord, command: &Knock) -> Decision {

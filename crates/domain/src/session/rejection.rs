@@ -2,9 +2,7 @@
 
 use crate::{aggregate::Rejection, settings::SettingRejection, text::Invalid};
 
-use super::{
-    ARRIVALS_OF_PERSON_MAX, CONSENTS_MAX, EXTENSION_MINUTES_MAX, KNOCKS_WAITING_MAX, RECONNECTIONS_MAX,
-};
+use super::{ARRIVALS_OF_PERSON_MAX, CONSENTS_MAX, EXTENSION_MINUTES_MAX, KNOCKS_WAITING_MAX, RECONNECTIONS_MAX};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionRejection {
