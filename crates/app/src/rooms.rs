@@ -257,8 +257,10 @@ impl App {
     pub async fn archive_room(&self, request: &Request, room: RoomId) -> Result<Outcome<Room>, Error> {
         let organization = request.organization()?;
         let state = self.room_state(organization, room)?;
-        self.authorise(request, Operation::ArchiveRoom, &room_resource(organization, &state)).await?;
-        if let Ok(facts) = state.facts() {
+        if let Ok(facts) = state.facts()
+            && facts.live_session.is_some()
+        {
+            self.authorise(request, Operation::ArchiveRoom, &room_resource(organization, &state)).await?;
             self.release_closed(request, facts).await?;
         }
         let task = self.begin_room(request, room, Operation::ArchiveRoom).await?;
