@@ -6,6 +6,7 @@ use witan_domain::{
     Actor, Aggregate, EventId, OrganizationId, SessionId, Timestamp,
     audit::Content,
     chat::Chat,
+    participant::ParticipantState,
     session::{Session, SessionState},
 };
 use witan_event_store::{Direction, Envelope, Metadata, Position, Recorded};
@@ -69,6 +70,13 @@ impl App {
         let state = self.session_state(organization, session)?;
         self.authorise(request, operation, &session_resource(&request.actor, organization, &state)).await?;
         Ok((organization, state))
+    }
+
+    /// Where the participant stands that the actor is; none where they are none.
+    pub fn own_state(&self, actor: &Actor) -> Result<Option<ParticipantState>, Error> {
+        let Actor::Participant { organization, session, participant } = actor else { return Ok(None) };
+        let state = self.session_state(*organization, *session)?;
+        Ok(state.record().and_then(|record| record.participant(*participant)).map(|there| there.state))
     }
 
     /// Whether the actor may still read this session, without a word in the audit trail: asked again and again while a

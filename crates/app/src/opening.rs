@@ -252,7 +252,7 @@ impl App {
             Ok(SessionState::Closed(_) | SessionState::Live(_) | SessionState::Absent)
             | Err(Error::NotFound { .. }) => Err(Error::Rejected {
                 code: "SESSION_NOT_CLOSED",
-                field: Some("continues".into()),
+                field: Some("continuesId".into()),
                 message: "Only a closed session of this room can be continued.".into(),
             }),
             Err(error) => Err(error),

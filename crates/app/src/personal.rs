@@ -44,7 +44,7 @@ impl App {
         protected.map_err(|error| match error {
             VaultError::PersonErased(_) => Error::Rejected {
                 code: "PERSON_ERASED",
-                field: Some(field.into()),
+                field: Some(in_api(field)),
                 message: "This person's data was erased: nothing more can be recorded about them.".into(),
             },
             error => error.into(),
@@ -102,10 +102,30 @@ impl App {
     }
 }
 
+/// A stored field's name as the API has it: `display_name` is `displayName` there.
+fn in_api(field: &str) -> String {
+    let mut words = field.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at(word.len().min(1));
+        name + &initial.to_ascii_uppercase() + rest
+    })
+}
+
 /// Members of stored payloads that no reader needs: hashes of secrets, which help only whoever wants to guess them.
 const SECRETS: [&str; 4] = ["resume_secret_sha256", "secret_sha256", "secret_hash", "password"];
 
 /// The shape of [`Private`] in JSON: exactly these two members.
 fn is_private(object: &serde_json::Map<String, serde_json::Value>) -> bool {
     object.len() == 2 && object.contains_key("person") && object.contains_key("ciphertext")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_named_as_the_api_names_them() {
+        assert_eq!(["display_name", "text", "tax_id"].map(in_api), ["displayName", "text", "taxId"]);
+    }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use witan_auth::Operation;
 use witan_event_store::{Direction, Position};
 use witan_ledger::{Inclusion, LedgerError, MerkleLog, VerifierKey};
-use witan_verify::Bundle;
+use witan_verify::{Bundle, bundle::ConsistencyProof};
 
 use crate::{App, Error, Request, history::organization_resource};
 
@@ -41,9 +41,10 @@ impl App {
         }
     }
 
-    /// That the log of `new` events continues the one of `old` events: hashes, each 32 bytes.
-    pub fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<[u8; 32]>, Error> {
-        self.log.consistency(old, new).map_err(asked_wrong)
+    /// That the log of `new` events continues the one of `old` events, in the form that `witan-verify` takes.
+    pub fn consistency_proof(&self, old: u64, new: u64) -> Result<ConsistencyProof, Error> {
+        let hashes = self.log.consistency(old, new).map_err(asked_wrong)?;
+        Ok(ConsistencyProof::new(old, new, &hashes, self.verifier_key()))
     }
 
     /// That an event of the organization is in the log of `size` events, or in that of the newest checkpoint.

@@ -118,7 +118,13 @@ impl Run {
     }
 
     async fn follow(&mut self, reaction: Reaction) -> Result<(), Error> {
-        let mut follower = Follower::new(Arc::clone(&self.app.store), self.cursor.open(self.app.store.as_ref())?);
+        let mut from = self.cursor.open(self.app.store.as_ref())?;
+        if matches!(reaction, Reaction::Erasures) && erasures::vault_went_back(&self.app, &self.cursor)? {
+            tracing::warn!("the vault is older than the log: whom the log says is erased is erased again");
+            self.cursor.set_note(&0)?;
+            from = Position(0);
+        }
+        let mut follower = Follower::new(Arc::clone(&self.app.store), from);
         self.reached(follower.position());
         loop {
             let batch = tokio::select! {
@@ -129,6 +135,9 @@ impl Run {
                 self.app.streams.saw(recorded);
                 if !self.insist(reaction, recorded).await? {
                     return Ok(());
+                }
+                if matches!(reaction, Reaction::Erasures) {
+                    erasures::count(&mut self.cursor, recorded)?;
                 }
                 self.cursor.advance(recorded);
             }

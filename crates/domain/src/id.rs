@@ -41,6 +41,10 @@ macro_rules! ids {
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 let wrong = InvalidId { kind: $prefix };
                 let ulid = text.strip_prefix(concat!($prefix, "_")).ok_or(wrong.clone())?;
+                // Of 26 times 5 bits the first two are none of the 128: set, they would name another's id a second way.
+                if !ulid.starts_with(['0', '1', '2', '3', '4', '5', '6', '7']) {
+                    return Err(wrong);
+                }
                 Ulid::from_string(ulid).map(|ulid| Self(ulid.0)).map_err(|_| wrong)
             }
         }
@@ -110,6 +114,8 @@ mod tests {
         assert_eq!(id.to_string().parse::<SessionId>(), Ok(id));
         assert!(id.to_string().parse::<RoomId>().is_err());
         assert!("session_".parse::<SessionId>().is_err());
+        let overflowing = id.to_string().replacen("session_0", "session_8", 1);
+        assert!(overflowing.parse::<SessionId>().is_err(), "one id, one text");
         let json = serde_json::to_string(&id).unwrap();
         assert_eq!(serde_json::from_str::<SessionId>(&json).unwrap(), id);
     }

@@ -299,7 +299,7 @@ impl Rejection for RoomRejection {
             | Self::RoomTooEarly
             | Self::RoomOver
             | Self::SessionLive => Some("roomId"),
-            Self::SessionNotClosed => Some("continues"),
+            Self::SessionNotClosed => Some("continuesId"),
             Self::UnitNotLiving => Some("unitId"),
             Self::UserNotActive { field } => Some(field),
             Self::TooManyPeople => Some("userId"),

@@ -148,7 +148,7 @@ pub enum UserRejection {
     UnitNotLiving,
     #[error("owners are the organization's: grant and revoke them there")]
     RoleOfOrganization,
-    #[error("a unit admin is one of a unit: give the unit as scope")]
+    #[error("a unit admin is one of a unit: name the unit")]
     RoleOfUnit,
     #[error("the expiry is not in the future")]
     ExpiryPassed,
@@ -179,7 +179,7 @@ impl Rejection for UserRejection {
             Self::UserNotFound | Self::UserNotActive | Self::UserIsOwner => Some("userId"),
             Self::UnitNotLiving => Some("unitId"),
             Self::RoleOfOrganization | Self::TooManyRoles => Some("role"),
-            Self::RoleOfUnit => Some("scope"),
+            Self::RoleOfUnit => Some("unitId"),
             Self::ExpiryPassed => Some("expiresAt"),
             Self::PrivateOfAnother { field } => Some(field),
             Self::UserAlreadyExists => None,

@@ -62,6 +62,14 @@ pub struct Told {
     pub projected: bool,
 }
 
+/// A mutation in one text, the same however its input was written: the members of an object have no order (GraphQL,
+/// section 3.10), and serde_json keeps the one in which they came.
+fn same_text(name: &str, arguments: &serde_json::Map<String, serde_json::Value>) -> serde_json::Result<Vec<u8>> {
+    let mut arguments = serde_json::Value::Object(arguments.clone());
+    arguments.sort_all_objects();
+    serde_json::to_vec(&(name, arguments))
+}
+
 impl<'a> Call<'a> {
     /// The call of a query or a subscription.
     pub fn query(ctx: &Context<'a>) -> async_graphql::Result<Self> {
@@ -86,8 +94,7 @@ impl<'a> Call<'a> {
                 let wanted = format!("idempotencyKey has to have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes");
                 return Err(refusal("INVALID_INPUT", wanted));
             }
-            // A map of serde_json is ordered by name, so the same input is the same text however it was written.
-            let text = serde_json::to_vec(&(ctx.field().name(), &arguments))?;
+            let text = same_text(ctx.field().name(), &arguments)?;
             call.request.idempotency = Some(call.app().idempotency_key(&call.request.actor, key, &text));
         }
         let expected = input.and_then(|input| input.get("expectedVersion"));
@@ -220,4 +227,20 @@ pub async fn wait_for(models: &ReadModels, position: Option<Position>) -> async_
         return Ok(());
     }
     Err(refusal("NOT_PROJECTED_YET", format!("Position {position} is not projected after {WAIT_SECONDS_MAX} s.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_members_makes_no_other_input() {
+        let text = |value: serde_json::Value| same_text("createUnit", value.as_object().unwrap()).unwrap();
+        let one = text(json!({ "input": { "slug": "a", "address": { "city": "b", "street": "c" } } }));
+        let other = serde_json::from_str(r#"{"input":{"address":{"street":"c","city":"b"},"slug":"a"}}"#).unwrap();
+        assert_eq!(one, text(other));
+        assert_ne!(one, text(json!({ "input": { "slug": "b", "address": { "city": "b", "street": "c" } } })));
+    }
 }

@@ -34,7 +34,8 @@ impl Authenticate for Callers {
         match self.app.authenticate(credential).await {
             Ok(Some(caller)) => Ok(Authenticated {
                 introspection: matches!(caller.actor, Actor::User { .. }),
-                credential: credential.map(fingerprint),
+                // Whoever shows none shares one count with all who don't: they may not take all the connections there are.
+                credential: Some(fingerprint(credential.unwrap_or_default())),
                 caller,
             }),
             Ok(None) | Err(Error::Unauthenticated(_)) => Err(Refusal::Unauthenticated),

@@ -24,6 +24,7 @@ use crate::{
     nulls::{self, Types},
     pages::rows,
     scan::{Facts, Limit, Refused, over, scan},
+    variables,
 };
 
 /// About what a token costs in the parsed document, in bytes (measured on queries of 20 to 2,000 tokens).
@@ -75,9 +76,10 @@ pub enum Unusable {
     /// The parser's own error, with its place in the text.
     #[error("{}", .0.message)]
     Parse(Box<ServerError>),
-    /// A variable's type that the schema doesn't have: async-graphql's validator may panic on it.
+    /// A variable whose type the schema doesn't have, on which async-graphql's validator may panic, or which does not fit
+    /// where the variable is used.
     #[error("{}", .0.message)]
-    UnknownType(Box<ServerError>),
+    Invalid(Box<ServerError>),
 }
 
 #[derive(Clone)]
@@ -120,6 +122,7 @@ impl Documents {
         let facts = self.figures.scan.time(|| scan(text, &self.limits))?;
         let parsed = self.figures.parse.time(|| parse(text)).map_err(|error| Unusable::Parse(Box::new(error)))?;
         self.check_variable_types(&parsed)?;
+        variables::check(&self.types, &parsed).map_err(Unusable::Invalid)?;
         let document = Arc::new(Document { parsed, facts });
         self.cache.insert(text.into(), document.clone());
         Ok(document)
@@ -131,7 +134,7 @@ impl Documents {
             let name = type_name(&variable.node.var_type.node);
             if !self.types.has(name) {
                 let message = format!("Unknown type \"{name}\"");
-                return Err(Unusable::UnknownType(Box::new(ServerError::new(message, Some(variable.pos)))));
+                return Err(Unusable::Invalid(Box::new(ServerError::new(message, Some(variable.pos)))));
             }
         }
         Ok(())

@@ -216,6 +216,9 @@ pub struct ConsistencyProof {
     new_size: Position,
     /// The proof's hashes (RFC 9162, section 2.1.4), base64.
     hashes: Vec<String>,
+    /// All of this in the form that `witan-verify consistency OLD NEW PROOF` takes as PROOF; OLD and NEW are the notes of
+    /// the two checkpoints.
+    bundle: Json,
     /// The earlier signed checkpoint.
     old_checkpoint: Checkpoint,
     /// The later signed checkpoint.
@@ -308,7 +311,7 @@ impl HistoryQuery {
         #[graphql(desc = "The later size.")] new_size: Position,
     ) -> async_graphql::Result<ConsistencyProof> {
         let call = Call::query(ctx)?;
-        let hashes = call.app().consistency_proof(old_size.0, new_size.0).map_err(shown)?;
+        let proof = call.app().consistency_proof(old_size.0, new_size.0).map_err(shown)?;
         let note = |size: Position| -> async_graphql::Result<Checkpoint> {
             let note = call.app().checkpoint(Some(size.0)).map_err(shown)?;
             note.map(|note| checkpoint(&call, note)).ok_or_else(|| refusal("NO_SUCH_TREE_SIZE", "The log is empty."))
@@ -316,7 +319,8 @@ impl HistoryQuery {
         Ok(ConsistencyProof {
             old_size,
             new_size,
-            hashes: hashes.iter().map(|hash| STANDARD.encode(hash)).collect(),
+            bundle: Json(serde_json::to_value(&proof)?),
+            hashes: proof.hashes,
             old_checkpoint: note(old_size)?,
             new_checkpoint: note(new_size)?,
         })

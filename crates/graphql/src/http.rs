@@ -308,10 +308,15 @@ async fn read_body<E, A: Authenticate>(
     }
     match tokio::time::timeout(endpoint.limits.body_time_max, Limited::new(body, max).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if is_too_long(error.as_ref()) => Err(too_large()),
         Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", "the body ended too early")),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", "the body did not arrive in time")),
     }
+}
+
+/// Whichever limit it met, ours or one around us.
+fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
 }
 
 /// The status of a GraphQL response (GraphQL over HTTP, "Status Codes").

@@ -41,6 +41,7 @@ mod settings;
 mod subscription;
 mod unit;
 mod user;
+mod variables;
 mod viewer;
 pub mod websocket;
 

@@ -6,28 +6,34 @@ use std::collections::HashMap;
 
 use async_graphql::{
     Executor, Name, PathSegment, Request, Response, Value,
-    parser::types::{ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet},
+    parser::types::{ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet, Type},
 };
 use futures_util::FutureExt;
 use serde::Deserialize;
 
+use crate::variables::Place;
+
 /// What is asked of the schema when the router is made. Seven wrappers are `[[[T!]!]!]!`.
 const INTROSPECTION: &str = "{__schema{queryType{name}mutationType{name}subscriptionType{name}types{name \
-    fields(includeDeprecated:true){name type{...T}}}}}fragment T on __Type{kind name ofType{kind name ofType{kind name \
+    fields(includeDeprecated:true){name type{...T}args{...I}}inputFields{...I}}}}\
+    fragment I on __InputValue{name defaultValue type{...T}}fragment T on __Type{kind name ofType{kind name ofType{kind name \
     ofType{kind name ofType{kind name ofType{kind name ofType{kind name ofType{kind name}}}}}}}}";
 
 /// A field's type: for each level of lists, from the outside in, whether null may stand there; then the name inside.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 struct FieldType {
     nullable: Vec<bool>,
     name: String,
+    arguments: HashMap<String, Place>,
 }
 
-/// The types of a schema, as far as they say where null may stand.
+/// The types of a schema, as far as they say where null may stand, and what goes into arguments.
 #[derive(Debug, Default)]
 pub(crate) struct Types {
     roots: HashMap<&'static str, String>,
     fields: HashMap<String, HashMap<String, FieldType>>,
+    /// By input object, then by field.
+    input_fields: HashMap<String, HashMap<String, Place>>,
 }
 
 #[derive(Deserialize)]
@@ -51,14 +57,26 @@ struct Named {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct TypeAnswer {
     name: String,
     fields: Option<Vec<FieldAnswer>>,
+    input_fields: Option<Vec<InputAnswer>>,
 }
 
 #[derive(Deserialize)]
 struct FieldAnswer {
     name: String,
+    #[serde(rename = "type")]
+    of: TypeRef,
+    args: Vec<InputAnswer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InputAnswer {
+    name: String,
+    default_value: Option<String>,
     #[serde(rename = "type")]
     of: TypeRef,
 }
@@ -71,8 +89,27 @@ struct TypeRef {
     of_type: Option<Box<TypeRef>>,
 }
 
+impl TypeRef {
+    fn text(&self) -> String {
+        let inner = || self.of_type.as_ref().map(|inner| inner.text()).unwrap_or_default();
+        match self.kind.as_str() {
+            "NON_NULL" => format!("{}!", inner()),
+            "LIST" => format!("[{}]", inner()),
+            _ => self.name.clone().unwrap_or_default(),
+        }
+    }
+}
+
+fn places(inputs: Vec<InputAnswer>) -> HashMap<String, Place> {
+    let place = |input: InputAnswer| {
+        let of = Type::new(&input.of.text())?;
+        Some((input.name, Place { of, has_default: input.default_value.is_some() }))
+    };
+    inputs.into_iter().filter_map(place).collect()
+}
+
 impl FieldType {
-    fn new(of: TypeRef) -> Self {
+    fn new(of: TypeRef, arguments: HashMap<String, Place>) -> Self {
         let mut nullable = vec![true];
         let mut of = of;
         loop {
@@ -85,7 +122,7 @@ impl FieldType {
             }
             match of.of_type {
                 Some(inner) => of = *inner,
-                None => return Self { nullable, name: of.name.unwrap_or_default() },
+                None => return Self { nullable, name: of.name.unwrap_or_default(), arguments },
             }
         }
     }
@@ -108,11 +145,19 @@ impl Types {
             ("subscription", schema.subscription_type),
         ];
         let roots = roots.into_iter().filter_map(|(kind, named)| Some((kind, named?.name))).collect();
-        let fields_of = |of: TypeAnswer| {
-            let fields = of.fields.unwrap_or_default().into_iter();
-            (of.name, fields.map(|field| (field.name, FieldType::new(field.of))).collect())
-        };
-        Self { roots, fields: schema.types.into_iter().map(fields_of).collect() }
+        let (mut fields, mut input_fields) = (HashMap::new(), HashMap::new());
+        for of in schema.types {
+            let of_type = of.fields.unwrap_or_default().into_iter();
+            let of_type = of_type.map(|field| (field.name, FieldType::new(field.of, places(field.args))));
+            fields.insert(of.name.clone(), of_type.collect());
+            input_fields.insert(of.name, places(of.input_fields.unwrap_or_default()));
+        }
+        Self { roots, fields, input_fields }
+    }
+
+    /// Whether the field answers with a list.
+    pub(crate) fn is_list(&self, of: &str, field: &str) -> bool {
+        self.fields.get(of).and_then(|fields| fields.get(field)).is_some_and(|field| field.nullable.len() > 1)
     }
 
     /// Whether the schema has a type of this name; yes for all when nothing is known.
@@ -123,6 +168,25 @@ impl Types {
     /// The type of queries, mutations or subscriptions.
     pub(crate) fn root(&self, kind: &str) -> Option<&str> {
         self.roots.get(kind).map(String::as_str)
+    }
+
+    /// The type of the operations of this kind.
+    pub(crate) fn root_of(&self, kind: OperationType) -> Option<&str> {
+        self.root(match kind {
+            OperationType::Query => "query",
+            OperationType::Mutation => "mutation",
+            OperationType::Subscription => "subscription",
+        })
+    }
+
+    /// What goes into an argument of a field.
+    pub(crate) fn argument(&self, of: &str, field: &str, name: &str) -> Option<&Place> {
+        self.field(of, field)?.arguments.get(name)
+    }
+
+    /// What goes into a field of an input object.
+    pub(crate) fn input_field(&self, of: &str, name: &str) -> Option<&Place> {
+        self.input_fields.get(of)?.get(name)
     }
 
     /// The named type of a field, without lists and nulls.
@@ -142,12 +206,7 @@ pub(crate) fn complete(
     document: &ExecutableDocument,
     operation: &OperationDefinition,
 ) {
-    let kind = match operation.ty {
-        OperationType::Query => "query",
-        OperationType::Mutation => "mutation",
-        OperationType::Subscription => "subscription",
-    };
-    let Some(root) = types.roots.get(kind) else { return };
+    let Some(root) = types.root_of(operation.ty) else { return };
     let walk = Walk { types, document };
     let sets = [&operation.selection_set.node];
     let paths = response.errors.iter().map(|error| error.path.as_slice()).filter(|path| !path.is_empty());

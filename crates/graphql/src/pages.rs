@@ -1,8 +1,9 @@
-//! How many rows an operation may ask for: pages within pages multiply, which no count of the document's text shows.
+//! How many rows an operation may ask for: pages and lists within each other multiply, which no count of the document's
+//! text shows.
 
 use async_graphql::{
     Name, Value, Variables,
-    parser::types::{ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet},
+    parser::types::{ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet},
 };
 
 use crate::nulls::Types;
@@ -10,20 +11,17 @@ use crate::nulls::Types;
 /// Rows of a page when nobody says, and at most (what a resolver refuses needs no more).
 const PAGE_ROWS_DEFAULT: u64 = 20;
 const PAGE_ROWS_MAX: u64 = 100;
+/// What a plain list of objects counts for, whose length nobody asked for: a unit's path, a session's participants.
+const LIST_ROWS: u64 = 4;
 
-/// The rows of all connections of an operation, if each page were full.
+/// The rows of all connections and lists of an operation, if each page were full.
 pub(crate) fn rows(
     types: &Types,
     document: &ExecutableDocument,
     operation: &OperationDefinition,
     variables: &Variables,
 ) -> u64 {
-    let kind = match operation.ty {
-        OperationType::Query => "query",
-        OperationType::Mutation => "mutation",
-        OperationType::Subscription => "subscription",
-    };
-    let Some(root) = types.root(kind) else { return 0 };
+    let Some(root) = types.root_of(operation.ty) else { return 0 };
     Count { types, document, operation, variables }.within(&operation.selection_set.node, root, 1)
 }
 
@@ -55,10 +53,17 @@ impl Count<'_> {
 
     fn of_field(&self, field: &Field, of: &str, times: u64) -> u64 {
         let Some(inner) = self.types.type_of(of, &field.name.node) else { return 0 };
-        if !inner.ends_with("Connection") {
-            return self.within(&field.selection_set.node, inner, times);
-        }
-        let times = times.saturating_mul(self.page_rows(field));
+        // What a connection lists are the rows that it was counted for itself; introspection is bounded by the schema.
+        let in_list = self.types.is_list(of, &field.name.node)
+            && !field.selection_set.node.items.is_empty()
+            && !of.ends_with("Connection")
+            && !of.starts_with("__");
+        let rows = match (inner.ends_with("Connection"), in_list) {
+            (true, _) => self.page_rows(field),
+            (false, true) => self.list_rows(field),
+            (false, false) => return self.within(&field.selection_set.node, inner, times),
+        };
+        let times = times.saturating_mul(rows);
         self.within(&field.selection_set.node, inner, times).saturating_add(times)
     }
 
@@ -75,6 +80,17 @@ impl Count<'_> {
             }
         });
         asked.unwrap_or(PAGE_ROWS_DEFAULT).min(PAGE_ROWS_MAX)
+    }
+
+    /// As many as ids were named, or a guess.
+    fn list_rows(&self, field: &Field) -> u64 {
+        let named = field.arguments.iter().find_map(|(_, value)| {
+            match value.node.clone().into_const_with(|name| self.variable(&name)).ok()? {
+                Value::List(ids) => u64::try_from(ids.len()).ok(),
+                _ => None,
+            }
+        });
+        named.unwrap_or(LIST_ROWS)
     }
 
     /// A variable's value or its default; the validator says what is wrong with one that isn't there.
@@ -124,6 +140,9 @@ mod tests {
             let _ = (first, last);
             RoomConnection
         }
+        async fn path(&self) -> Vec<Room> {
+            Vec::new()
+        }
         async fn paged(&self, page: PageInput) -> RoomConnection {
             let _ = page.first;
             RoomConnection
@@ -134,6 +153,10 @@ mod tests {
     impl Query {
         async fn room(&self) -> Room {
             Room
+        }
+        async fn named(&self, ids: Vec<i32>) -> Vec<Room> {
+            let _ = ids;
+            Vec::new()
         }
     }
 
@@ -155,6 +178,16 @@ mod tests {
         let fragments =
             "{room{...F}} fragment F on Room{rooms(first:10){nodes{...on Room{rooms(first:10){nodes{id}}}}}}";
         assert_eq!(rows_of(fragments, none()), 110);
+    }
+
+    #[test]
+    fn lists_multiply_as_pages_do() {
+        let none = || value!({});
+        assert_eq!(rows_of("{room{path{id}}}", none()), 4);
+        assert_eq!(rows_of("{room{path{path{path{id}}}}}", none()), 4 + 16 + 64);
+        assert_eq!(rows_of("{named(ids: [1, 1, 1]){rooms(first: 7){nodes{id}}}}", none()), 3 + 21);
+        assert_eq!(rows_of("query($i: [Int!]!){named(ids: $i){id}}", value!({"i": [1, 2]})), 2);
+        assert_eq!(rows_of("{__schema{types{fields{name}}}}", none()), 0);
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub(crate) fn unusable_error(unusable: &Unusable, request: CorrelationId) -> Ser
             mark(&mut error, Some("PARSE_FAILED"), request);
             error
         }
-        Unusable::UnknownType(unknown) => {
+        Unusable::Invalid(unknown) => {
             let mut error = ServerError::clone(unknown);
             mark(&mut error, Some("VALIDATION_FAILED"), request);
             error

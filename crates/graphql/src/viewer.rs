@@ -5,8 +5,9 @@ use witan_auth::{Operation, Resource, ResourceKind};
 use witan_domain::Actor;
 
 use crate::{
-    call::{Call, acting_user},
+    call::{Call, acting_user, shown},
     organization::Organization,
+    participant::ParticipantState,
     scalars::IntoId,
     user::User,
 };
@@ -97,6 +98,12 @@ impl Viewer {
             Actor::Participant { participant, .. } => Some(participant.into_id()),
             Actor::User { .. } | Actor::System | Actor::Operator | Actor::Anonymous => None,
         })
+    }
+
+    /// Where the participant that the caller is stands: whoever knocks sees here that they were admitted or denied.
+    async fn participant_state(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<ParticipantState>> {
+        let call = Call::query(ctx)?;
+        Ok(call.app().own_state(&call.request.actor).map_err(shown)?.map(Into::into))
     }
 }
 

@@ -15,8 +15,8 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -220,7 +220,8 @@ fn lock(path: &Path) -> Result<File, DataFolderError> {
         let pid = if pid.is_empty() { "(unknown)" } else { pid };
         return Err(DataFolderError::InUse { path: path.into(), pid: pid.into() });
     }
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    // In place and always as long, so that a full disk doesn't keep an existing folder from opening.
+    let written = file.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0);
     written.map_err(io_error(path, "write the file `lock` in it"))?;
     Ok(file)
 }

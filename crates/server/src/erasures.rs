@@ -108,16 +108,19 @@ pub fn vault_file(parts: &Parts) -> PathBuf {
     parts.vault().join("vault.sqlite")
 }
 
-/// Keeps the list in this folder the newest, until `stop` turns true.
+/// Keeps the list in this folder the newest, until `stop` turns true. What stands in it stays: an older or an empty vault
+/// under the same backups knows less than the list does.
 pub async fn keep(vault: Arc<Vault>, folder: PathBuf, mut stop: watch::Receiver<bool>) {
     let mut written = None;
     loop {
-        let (vault, folder, before) = (vault.clone(), folder.clone(), written.clone());
-        let kept = tokio::task::spawn_blocking(move || keep_once(&vault, &folder, before)).await;
-        match kept {
-            Ok(Ok(newest)) => written = Some(newest),
-            Ok(Err(why)) => tracing::error!(why, "the list of erasures beside the backups is not the newest"),
-            Err(error) => tracing::error!(%error, "the list of erasures beside the backups is not the newest"),
+        let count = vault.erasures_count();
+        if written != Some(count) {
+            let (vault, folder) = (vault.clone(), folder.clone());
+            match tokio::task::spawn_blocking(move || keep_once(&vault, &folder)).await {
+                Ok(Ok(())) => written = Some(count),
+                Ok(Err(why)) => tracing::error!(why, "the list of erasures beside the backups is not the newest"),
+                Err(error) => tracing::error!(%error, "the list of erasures beside the backups is not the newest"),
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -126,13 +129,16 @@ pub async fn keep(vault: Arc<Vault>, folder: PathBuf, mut stop: watch::Receiver<
     }
 }
 
-fn keep_once(vault: &Vault, folder: &Path, written: Option<Erasures>) -> Result<Erasures, String> {
-    let newest = Erasures::of_vault(vault).map_err(|failure| failure.text)?;
-    if written.as_ref() != Some(&newest) {
-        let made = fs::create_dir_all(folder).and_then(|()| newest.write(folder));
+fn keep_once(vault: &Vault, folder: &Path) -> Result<(), String> {
+    let of_vault = Erasures::of_vault(vault).map_err(|failure| failure.text)?;
+    let path = folder.join(FILE);
+    let there = path.exists().then(|| Erasures::read_file(&path)).transpose().map_err(|failure| failure.text)?;
+    let all = Erasures(there.iter().flat_map(|there| &there.0).chain(&of_vault.0).copied().collect());
+    if there.as_ref() != Some(&all) {
+        let made = fs::create_dir_all(folder).and_then(|()| all.write(folder));
         made.map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    Ok(newest)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -163,6 +169,36 @@ mod tests {
             // Only the last line's end is not missed.
             assert!(read.is_err(), "{keep} bytes of {}", text.len());
         }
+    }
+
+    fn vault_that_erased(folder: &Path, erased: &[(OrganizationId, PersonId)]) -> Vault {
+        let key = MasterKey::create(&folder.join("vault.key"), [3; 32]).unwrap();
+        let vault = Vault::create(&folder.join("vault.sqlite"), key).unwrap();
+        for (organization, person) in erased {
+            vault.create_person(*organization, *person).wait().unwrap();
+            vault.erase(*organization, *person).wait().unwrap();
+        }
+        vault
+    }
+
+    /// A server on a new disk must not empty the list that the old one left beside its backups.
+    #[test]
+    fn the_list_beside_the_backups_only_grows() {
+        let (backups, old, new) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let [first, second] = [1, 2].map(|person| (OrganizationId(1), PersonId(person)));
+        keep_once(&vault_that_erased(old.path(), &[first]), backups.path()).unwrap();
+        let fresh = vault_that_erased(new.path(), &[]);
+        keep_once(&fresh, backups.path()).unwrap();
+        assert_eq!(Erasures::read(backups.path()).unwrap(), Erasures([first].into()));
+        let before = fresh.erasures_count();
+        fresh.create_person(second.0, second.1).wait().unwrap();
+        fresh.erase(second.0, second.1).wait().unwrap();
+        assert!(fresh.erasures_count() > before);
+        keep_once(&fresh, backups.path()).unwrap();
+        assert_eq!(Erasures::read(backups.path()).unwrap(), Erasures([first, second].into()));
+        fs::write(backups.path().join(FILE), "spoiled").unwrap();
+        assert!(keep_once(&fresh, backups.path()).is_err(), "what can't be read is not written over");
     }
 
     #[test]

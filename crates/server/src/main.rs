@@ -28,7 +28,7 @@ mod urls;
 mod watched;
 mod wiring;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 
@@ -49,6 +49,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// How long a chore that reads much may take to notice that the process ends.
+const CHORE_TIME_MAX: Duration = Duration::from_secs(5);
+
 fn run(cli: Cli) -> Result<(), Failure> {
     let settled = settle(&cli)?;
     let config = &settled.config;
@@ -57,7 +60,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     logging::start(config.log_format, if quiet { "warn" } else { &config.log_level });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::caused("can't start threads", &error))?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         match cli.command {
             Command::Serve { ready_json, .. } => serve::serve(&settled, ready_json).await,
             Command::Organization(command) => commands::organization(config, command).await,
@@ -83,7 +86,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
                 Ok(())
             }
         }
-    })
+    });
+    // A blocking chore that did not hear of the end must not keep the process.
+    runtime.shutdown_timeout(CHORE_TIME_MAX);
+    result
 }
 
 fn settle(cli: &Cli) -> Result<Settled, Failure> {
@@ -92,8 +98,19 @@ fn settle(cli: &Cli) -> Result<Settled, Failure> {
         _ => None,
     };
     let flags = cli.configuration.flags(serve).map_err(Failure::wrong_use)?;
-    // What is not UTF-8 can be no value of ours; `vars` would panic on it.
-    let environment =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Ok(config::settle(cli.configuration.config.as_deref(), environment, &flags)?)
+    let mut environment = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        // Other programs' variables may hold anything; `vars` would panic on what is not UTF-8.
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => environment.push((name, value)),
+            Err(_) if name.starts_with(config::VARIABLE_PREFIX) => {
+                return Err(Failure::wrong_use(format!(
+                    "the value of {name} is not UTF-8: give it as text, or unset it"
+                )));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(config::settle(cli.configuration.config.as_deref(), environment.into_iter(), &flags)?)
 }

@@ -190,11 +190,12 @@ impl System {
         let _alone = self.chore.lock().await;
         let (models, store) = (self.read_models.clone(), self.store.clone());
         let folder = self.parts().read_models().join("replay");
+        let stop = self.stop.subscribe();
         let started = clock::monotonic();
         let done = tokio::task::spawn_blocking(move || {
             models.replay(&*store, &folder, |at, until| {
                 steps.send_replace(Step { what: "replaying".into(), done: at.0, total: until.0 });
-                true
+                !*stop.borrow()
             })
         });
         let compared = done.await.map_err(|error| error.to_string())?;

@@ -82,9 +82,13 @@ pub async fn serve(settled: &Settled, ready_json: bool) -> Result<(), Failure> {
     let operators = tokio::spawn(admin::serve(operators, system.clone()));
     let _before = routes.send_replace(router(config, &system, &metrics, &urls, edge, down));
     let json = ready_json || config.log_format == LogFormat::Json;
-    tell_ready(&Ready { urls: &urls, system: &system, first: first.as_ref(), opened }, config, json);
-    if first.is_some() {
-        system.first_key_told();
+    let told = tell_ready(&Ready { urls: &urls, system: &system, first: first.as_ref(), opened }, config, json);
+    match (&first, told) {
+        (Some(_), true) => system.first_key_told(),
+        (Some(_), false) => {
+            tracing::warn!("stdout can't be written, so nobody saw the first API key: the next start tells it")
+        }
+        (None, _) => {}
     }
     stop_signals.wait().await;
     tracing::info!("shutting down; once more to stop at once");
@@ -245,12 +249,14 @@ struct Ready<'a> {
     opened: Duration,
 }
 
-/// Tells whoever started us, once the listener accepts. Nobody listening on stdout is no reason to stop.
-fn tell_ready(ready: &Ready<'_>, config: &Config, json: bool) {
+/// Tells whoever started us, once the listener accepts, and says whether that could be written. Nobody listening on
+/// stdout is no reason to stop.
+fn tell_ready(ready: &Ready<'_>, config: &Config, json: bool) -> bool {
     let text = if json { format!("{}\n", ready.json()) } else { ready.text(config) };
     let mut out = stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let told = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
     tracing::info!(url = ready.urls.url, "ready");
+    told
 }
 
 impl Ready<'_> {

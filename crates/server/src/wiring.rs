@@ -56,7 +56,7 @@ pub struct System {
     reactors: Reactors,
     media: config::Media,
     pub(crate) figures: Arc<Figures>,
-    stop: watch::Sender<bool>,
+    pub(crate) stop: watch::Sender<bool>,
     followers: Mutex<Vec<JoinHandle<()>>>,
     /// Backups and replays, one at a time.
     pub(crate) chore: tokio::sync::Mutex<()>,
@@ -233,9 +233,12 @@ impl Opened {
     fn open(folder: DataFolder, metrics: Metrics, stage: &Stage) -> Result<Self, Failure> {
         let parts = folder.parts();
         let data = parts.data().display().to_string();
-        if std::fs::read_dir(parts.journal()).is_ok_and(|mut entries| entries.next().is_none()) {
-            return Err(Failure::new(format!(
-                "the journal in {data} is empty, though the folder was made whole: restore a backup"
+        // Whoever made the folder made the journal: opened without its files, it would begin a second history.
+        if std::fs::read_dir(parts.journal()).map_or(true, |mut entries| entries.next().is_none()) {
+            return Err(Failure::found_wrong(format!(
+                "the journal in {data} is missing or empty, though the folder was made whole: mount the volume that holds \
+                 {}, or restore a backup into a new folder (witan restore)",
+                parts.journal().display()
             )));
         }
         let failed = |what: &'static str| move |error: &dyn std::error::Error| Failure::caused(what, error);

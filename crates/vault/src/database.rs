@@ -200,10 +200,14 @@ impl Database {
     }
 
     /// `VACUUM INTO` reads one consistent state and copies rows, not pages: nothing deleted comes along.
-    pub(crate) fn backup(&self, master: &MasterKey, to: &Path) -> Result<Contents, VaultError> {
+    pub(crate) fn copy_to(&self, to: &Path) -> Result<(), VaultError> {
         make_file(to)?;
         let target = to.to_str().ok_or_else(|| VaultError::Io("the backup's path is not UTF-8".into()))?;
-        self.connection.execute("VACUUM INTO ?1", [target]).map_err(fault)?;
+        self.connection.execute("VACUUM INTO ?1", [target]).map(|_| ()).map_err(fault)
+    }
+
+    /// Makes a copy lasting, and reads it all.
+    pub(crate) fn seal_copy(to: &Path, master: &MasterKey) -> Result<Contents, VaultError> {
         File::open(to).and_then(|file| file.sync_all()).map_err(io)?;
         sync_folder_of(to).map_err(io)?;
         Self::open_to_read(to, master)?.check(master)

@@ -20,7 +20,10 @@ mod writer;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 pub use database::Contents;
@@ -121,6 +124,8 @@ struct Shared {
     /// `None`: we know that there is no key. Only changed under the database's lock, so that a slow reader can't put an
     /// erased key back.
     keys: Cache<(OrganizationId, PersonId), Option<Arc<PersonKey>>>,
+    /// Raised by each erasure since the vault was opened.
+    erasures_count: AtomicU64,
 }
 
 impl Shared {
@@ -167,7 +172,8 @@ impl Vault {
     /// refuses rather than let people read as erased who are not.
     pub fn open(path: &Path, master: MasterKey) -> Result<Self, VaultError> {
         let database = Mutex::new(Database::open(path, &master)?);
-        let shared = Arc::new(Shared { master, stopped: OnceLock::new(), database, keys: Cache::new(KEYS_CACHED_MAX) });
+        let (keys, erasures_count) = (Cache::new(KEYS_CACHED_MAX), AtomicU64::new(0));
+        let shared = Arc::new(Shared { master, stopped: OnceLock::new(), database, keys, erasures_count });
         let writer = Writer::start(shared.clone())?;
         Ok(Self { shared, writer })
     }
@@ -336,7 +342,12 @@ impl Vault {
         self.writer.send(Change::Erase { organization, person }, Answer::had_key)
     }
 
-    /// Everyone who was erased, for the list that a restore needs.
+    /// How many erasures there were since the vault was opened: unchanged, the list of the erased is too.
+    pub fn erasures_count(&self) -> u64 {
+        self.shared.erasures_count.load(Relaxed)
+    }
+
+    /// Everyone who was erased, for the list that a restore needs. Reads the whole vault.
     pub fn erased(&self) -> Result<Vec<(OrganizationId, PersonId)>, VaultError> {
         self.shared.database().erased()
     }
@@ -358,12 +369,15 @@ impl Vault {
     /// Writes a consistent copy to `to`, which must not exist, and checks it: its structure, and that every key in it
     /// opens. The master key is not in it.
     pub fn backup(&self, to: &Path) -> Result<Contents, VaultError> {
-        self.shared.database().backup(&self.shared.master, to)
+        // Readers wait for the copy only: reading all of it again takes long, and needs nothing of ours.
+        self.shared.database().copy_to(to)?;
+        Database::seal_copy(to, &self.shared.master)
     }
 
     /// The same from beside a running server.
     pub fn backup_beside(path: &Path, master: &MasterKey, to: &Path) -> Result<Contents, VaultError> {
-        Database::open_to_read(path, master)?.backup(master, to)
+        Database::open_to_read(path, master)?.copy_to(to)?;
+        Database::seal_copy(to, master)
     }
 
     /// Puts a backup in the place of a vault that does not exist, after checking it as [`Vault::backup`] does. Then open

@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
     task::{Context, Poll, Wake, Waker},
     thread::{self, JoinHandle, Thread},
 };
@@ -203,6 +203,9 @@ fn commit(shared: &Shared, changes: &[Change]) -> Vec<Outcome> {
         Err(error) => return changes.iter().map(|_| Err(error.clone())).collect(),
     };
     for effect in effects {
+        if effect.key.is_none() {
+            shared.erasures_count.fetch_add(1, Relaxed);
+        }
         shared.keys.insert((effect.organization, effect.person), effect.key.map(Arc::new));
     }
     // The rollback journal still holds the pages as they were before. When wiping it fails, the key is gone from the

@@ -46,7 +46,7 @@ const TOOLS: [Tool; 8] = [
         why: "lets bindgen read RocksDB's header",
         need: Need::Build,
         packages: &["clang", "libclang-dev"],
-        is_there: has_libclang,
+        is_there: || has_libclang() && has_clang_headers(),
     },
     Tool {
         name: "git",
@@ -214,7 +214,8 @@ fn has_libclang() -> bool {
             let name = entry.file_name().to_string_lossy().into_owned();
             name == "libclang.so"
                 || name.starts_with("libclang.so.")
-                || (name.starts_with("libclang-") && name.contains(".so"))
+                // `libclang-cpp` is another library, which comes with other programs.
+                || (name.starts_with("libclang-") && !name.starts_with("libclang-cpp") && name.contains(".so"))
         };
         std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_libclang)))
     };
@@ -226,6 +227,22 @@ fn has_libclang() -> bool {
     let fixed = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
     fixed.iter().any(|folder| in_folder(Path::new(folder)))
         || llvm.into_iter().any(|entry| in_folder(&entry.path().join("lib")))
+}
+
+/// Clang's own `stddef.h` and the like, which the library alone comes without.
+fn has_clang_headers() -> bool {
+    if std::env::var_os("LIBCLANG_PATH").is_some() || command::find("clang").is_some() {
+        return true;
+    }
+    let folders = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let roots =
+        ["/usr/lib/clang", "/usr/lib64/clang", "/usr/local/lib/clang"].map(|root| Path::new(root).to_path_buf());
+    let of_llvm = folders(Path::new("/usr/lib")).into_iter().map(|folder| folder.join("lib/clang"));
+    let mut versions = roots.into_iter().chain(of_llvm).flat_map(|root| folders(&root));
+    versions.any(|version| version.join("include/stddef.h").is_file())
 }
 
 fn has_go_oracle() -> bool {

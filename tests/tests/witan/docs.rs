@@ -1,5 +1,6 @@
 //! The documentation is held to the truth: what it tells a reader to type is typed, against a real server.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -13,6 +14,9 @@ use witan_tests::socket::Received;
 const ANSWERS: [&str; 2] = ["NOT_FOUND", "FORBIDDEN"];
 /// How long a subscription has to be refused.
 const REFUSAL_WITHIN: Duration = Duration::from_secs(2);
+
+/// Where a code is given that stands in no `fn code`.
+const GIVEN: [&str; 7] = ["code: \"", "Problem::new(", "refusal(", "request_error(", "mark(", "Some(\"", "const INTERNAL"];
 
 /// A fenced block of a page.
 struct Block {
@@ -48,6 +52,53 @@ async fn the_examples_of_getting_started_work() {
         assert!(shown.contains(expected), "no answer with {expected}\n{shown}");
     }
     assert!(said.contains("verified: "), "{said}");
+}
+
+/// Each code that a client may meet is explained: what stands in a `fn code`, and what is given as a `code` elsewhere.
+#[test]
+fn every_error_code_is_explained() {
+    let page = std::fs::read_to_string(docs().join("errors.md")).expect("docs/errors.md is there");
+    let mut codes = BTreeSet::new();
+    for folder in ["domain", "app", "graphql", "server"] {
+        for source in sources(&docs().join("../crates").join(folder).join("src")) {
+            codes_in(&source, &mut codes);
+        }
+    }
+    assert!(codes.len() > 100, "only {} codes were found", codes.len());
+    let unexplained: Vec<_> = codes.iter().filter(|code| !page.contains(&format!("`{code}`"))).collect();
+    assert!(unexplained.is_empty(), "docs/errors.md does not explain {unexplained:?}");
+    let words = page.split('`').filter(|word| is_code(word)).collect::<BTreeSet<_>>();
+    let unknown: Vec<_> = words.into_iter().filter(|word| !codes.contains(*word)).collect();
+    assert!(unknown.is_empty(), "docs/errors.md explains what nobody answers: {unknown:?}");
+}
+
+fn codes_in(source: &str, codes: &mut BTreeSet<String>) {
+    let mut in_code = false;
+    for line in source.lines().take_while(|line| line.trim() != "#[cfg(test)]") {
+        in_code = line.contains("fn code(") || (in_code && line != "    }");
+        let given = GIVEN.iter().any(|way| line.contains(way));
+        if in_code || given {
+            codes.extend(line.split('"').skip(1).step_by(2).filter(|word| is_code(word)).map(str::to_owned));
+        }
+    }
+}
+
+fn is_code(word: &str) -> bool {
+    word.len() > 3 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+}
+
+fn sources(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of sources").flatten() {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if path.is_dir() && name != "tests" {
+            found.extend(sources(&path));
+        } else if name.ends_with(".rs") && !name.contains("tests") && name != "testing.rs" {
+            found.push(std::fs::read_to_string(&path).expect("a source can be read"));
+        }
+    }
+    found
 }
 
 /// Each `graphql` block is sent as it stands, with the `json` block after it as its variables.

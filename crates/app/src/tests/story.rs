@@ -34,12 +34,15 @@ async fn a_consultation() {
     let (patient, entered) = world.knocks(&tenant, "Pat").await;
     assert_eq!(world.session(&tenant, session).status, SessionStatus::Waiting);
     assert_eq!(code(app.join_by_admission(&world.ask(&patient), session).await), "PARTICIPANT_NOT_ADMITTED");
+    assert_eq!(app.own_state(&patient).unwrap(), Some(ParticipantState::Knocking));
+    assert_eq!(app.own_state(&tenant.host).unwrap(), None);
     let knocked_at = world.clock.now();
     world.clock.pass(10);
     let (host, host_entered) = world.host_joins(&tenant, session).await;
     assert_eq!(world.session(&tenant, session).status, SessionStatus::InProgress);
     assert_eq!(code(app.admit_participant(&world.ask(&patient), session, entered.participant).await), "FORBIDDEN");
     app.admit_participant(&world.ask(&host), session, entered.participant).await.unwrap();
+    assert_eq!(app.own_state(&patient).unwrap(), Some(ParticipantState::Admitted));
     app.join_by_admission(&world.ask(&patient), session).await.unwrap();
     assert_eq!(world.session(&tenant, session).present_count, 2);
 

@@ -57,7 +57,9 @@ fn may_consent_for(
     participant: &Participant,
     given_by: ParticipantId,
 ) -> Result<(), SessionRejection> {
-    let guardian = |giver: &Participant| giver.role == SessionRole::Guardian && giver.state.is_in();
+    // A guardian speaks for someone who can't decide alone: never for those who lead, interpret or observe.
+    let ward = participant.role == SessionRole::Participant;
+    let guardian = |giver: &Participant| ward && giver.role == SessionRole::Guardian && giver.state.is_in();
     if given_by == participant.participant || session.participant(given_by).is_some_and(guardian) {
         return Ok(());
     }
@@ -140,10 +142,11 @@ mod tests {
         let mut scene = three();
         scene.refuses(consent(2, 1), SessionRejection::GuardianNeeded);
         scene.refuses(consent(2, 9), SessionRejection::GuardianNeeded);
+        scene.refuses(consent(1, 3), SessionRejection::GuardianNeeded);
         scene.does(consent(2, 3));
         assert_eq!(scene.participant(2).consents[0].given_by, ParticipantId(3));
         scene.does(scene.leave(3));
-        scene.refuses(consent(1, 3), SessionRejection::GuardianNeeded);
+        scene.refuses(consent(2, 3), SessionRejection::GuardianNeeded);
     }
 
     #[test]

@@ -64,7 +64,10 @@ pub enum SessionRejection {
     DurationOutOfRange,
     #[error("A participant can't be moved to the session they are in.")]
     SessionSame,
-    #[error("Only the participant, or a guardian who is in, gives and withdraws consent.")]
+    #[error(
+        "Only the participant gives and withdraws consent, or a guardian who is in, for someone who takes part as a \
+         participant."
+    )]
     GuardianNeeded,
     #[error("The participant has given {CONSENTS_MAX} consents, as many as one may give.")]
     ConsentsExhausted,
@@ -125,7 +128,7 @@ impl Rejection for SessionRejection {
             Self::Invalid(invalid) => invalid.field(),
             Self::ExtensionOutOfRange | Self::DurationOutOfRange => Some("minutes"),
             Self::SessionSame => Some("toSessionId"),
-            Self::GuardianNeeded => Some("givenById"),
+            Self::GuardianNeeded => Some("participantId"),
             Self::PrivateOfAnother { field } => Some(field),
             Self::EndReasonReserved => Some("reason"),
             Self::SessionNotLive

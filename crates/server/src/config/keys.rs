@@ -186,9 +186,12 @@ fn origin(text: &str) -> Result<String, String> {
     let uri: http::Uri = text.parse().map_err(|_| right())?;
     match (uri.scheme_str(), uri.authority()) {
         (Some(scheme @ ("http" | "https")), Some(authority))
-            if matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@') =>
+            if matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains(['@', '*']) =>
         {
-            Ok(format!("{scheme}://{}", authority.as_str().to_lowercase()))
+            // Browsers leave out the port that the scheme has anyway.
+            let default_port = if scheme == "https" { ":443" } else { ":80" };
+            let authority = authority.as_str().to_lowercase();
+            Ok(format!("{scheme}://{}", authority.strip_suffix(default_port).unwrap_or(&authority)))
         }
         _ => Err(right().into()),
     }

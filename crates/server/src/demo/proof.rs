@@ -79,17 +79,11 @@ impl Story {
 
     async fn consistency(&mut self, kept: &Kept, size: &str) -> Result<(), Failure> {
         let document = "query($old: Position!, $new: Position!) { consistencyProof(oldSize: $old, newSize: $new) \
-             { hashes newCheckpoint { note } } }";
+             { bundle newCheckpoint { note } } }";
         let asked = json!({ "old": kept.size, "new": size });
         let answer = &self.owner.asks(document, asked).await?["consistencyProof"];
-        let number = |text: &str| text.parse().map_err(|_| Failure::new("the server gave no number of events"));
-        let proof = ConsistencyProof {
-            format: witan_verify::bundle::FORMAT,
-            old_size: number(&kept.size)?,
-            new_size: number(size)?,
-            hashes: answer["hashes"].as_array().into_iter().flatten().map(|hash| text(hash).to_owned()).collect(),
-            key: None,
-        };
+        let proof = ConsistencyProof::from_json(&answer["bundle"].to_string());
+        let proof = proof.map_err(|problem| Failure::found_wrong(problem.to_string()))?;
         let newest = text(&answer["newCheckpoint"]["note"]);
         let verified = verify_consistency_proof(&kept.note, newest, &proof, Some(&kept.key));
         let found = verified.map(|_| "consistent".to_owned()).unwrap_or_else(|problem| problem.to_string());

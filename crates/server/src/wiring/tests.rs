@@ -188,10 +188,16 @@ async fn a_journal_that_went_away_is_not_begun_anew() {
     drop(system);
     let parts = Parts::new(&place.data());
     std::fs::remove_dir_all(parts.journal()).unwrap();
-    std::fs::create_dir(parts.journal()).unwrap();
-    let folder = DataFolder::open(&place.data()).unwrap();
-    let failure = System::open(folder, &Config::default(), Metrics::new(), Stage::default()).await.err().unwrap();
-    assert!(failure.text.contains("is empty, though the folder was made whole"), "{failure}");
+    // Gone, as when its volume is not mounted; then an empty folder in its place.
+    for empty in [false, true] {
+        if empty {
+            std::fs::create_dir(parts.journal()).unwrap();
+        }
+        let folder = DataFolder::open(&place.data()).unwrap();
+        let failure = System::open(folder, &Config::default(), Metrics::new(), Stage::default()).await.err().unwrap();
+        assert!(failure.text.contains("is missing or empty, though the folder was made whole"), "{failure}");
+        assert_eq!(parts.journal().exists(), empty);
+    }
 }
 
 /// The read models stop at an event that they don't know, and a right is taken away after it.
