@@ -5,9 +5,7 @@ use std::collections::HashSet;
 
 use async_graphql::{
     Pos, Positioned, ServerError, Value as ConstValue,
-    parser::types::{
-        BaseType, Directive, ExecutableDocument, Selection, SelectionSet, Type, VariableDefinition,
-    },
+    parser::types::{BaseType, Directive, ExecutableDocument, Selection, SelectionSet, Type, VariableDefinition},
 };
 use async_graphql_value::Value;
 
@@ -101,12 +99,12 @@ impl<'a> Walk<'a> {
             (Value::List(items), BaseType::List(inner)) => {
                 items.iter().try_for_each(|item| self.value(item, pos, inner, false))
             }
-            (Value::Object(members), BaseType::Named(object)) => members.iter().try_for_each(|(name, value)| {
-                match self.types.input_field(object, name) {
+            (Value::Object(members), BaseType::Named(object)) => {
+                members.iter().try_for_each(|(name, value)| match self.types.input_field(object, name) {
                     Some(place) => self.value(value, pos, &place.of, place.has_default),
                     None => Ok(()),
-                }
-            }),
+                })
+            }
             _ => Ok(()),
         }
     }
