@@ -92,6 +92,10 @@ ids! {
     ParticipantId "participant";
     /// A join token: redeemed once, by the first knock or join.
     TokenId "token";
+    /// One microphone, camera, screen or screen's sound that a participant sends.
+    StreamId "stream";
+    /// One stream as it is offered to one participant, by a media node.
+    OfferId "offer";
     /// A chat message.
     MessageId "message";
     /// A key by which a program acts.

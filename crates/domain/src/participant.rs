@@ -192,6 +192,21 @@ pub enum MediaSource {
 
 impl MediaSource {
     pub const ALL: [Self; 4] = [Self::Microphone, Self::Camera, Self::Screen, Self::ScreenAudio];
+
+    pub const fn kind(self) -> StreamKind {
+        match self {
+            Self::Microphone | Self::ScreenAudio => StreamKind::Audio,
+            Self::Camera | Self::Screen => StreamKind::Video,
+        }
+    }
+}
+
+/// What a media stream carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamKind {
+    Audio,
+    Video,
 }
 
 /// What a person consents to.

@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 use witan_domain::{
     Aggregate, CorrelationId, EventId, OrganizationId, SessionId,
-    participant::MediaSource,
     session::{MarkSessionReady, Session, SessionEvent, SessionRecord},
 };
 use witan_event_store::{Follower, Recorded};
-use witan_media::{MediaError, MediaMode, Source};
+use witan_media::{MediaError, MediaMode};
 
 use super::{BATCH_EVENTS, Reaction, Run, because_of, settled, stopped};
 use crate::{App, Error, Request};
@@ -106,11 +105,9 @@ pub(crate) async fn react(app: &App, recorded: &Recorded) -> Result<(), Error> {
     match result {
         Ok(()) => Ok(()),
         // A node that does not carry the session has nothing to enforce in it; a lost one is interrupted elsewhere.
-        Err(MediaError::Node(why)) => {
-            tracing::warn!(%session, why, "media did not take the decision");
-            Ok(())
-        }
-        Err(error @ MediaError::NoNode) => {
+        Err(
+            error @ (MediaError::NoNode | MediaError::Node(_) | MediaError::Invalid { .. } | MediaError::NotThere(_)),
+        ) => {
             tracing::warn!(%session, %error, "media did not take the decision");
             Ok(())
         }
@@ -122,7 +119,10 @@ async fn enforce(app: &App, live: &SessionRecord, event: &SessionEvent) -> Resul
     let there = |participant| live.participant(participant);
     match event {
         SessionEvent::ParticipantMuted(e) if there(e.participant).is_some_and(|p| p.muted.contains(&e.source)) => {
-            media.mute(session, e.participant, source(e.source)).await
+            media.mute(session, e.participant, e.source).await
+        }
+        SessionEvent::ParticipantUnmuted(e) if there(e.participant).is_some_and(|p| !p.muted.contains(&e.source)) => {
+            media.allow(session, e.participant, e.source).await
         }
         SessionEvent::ParticipantHeld(e) if there(e.participant).is_some_and(|p| p.held) => {
             media.set_held(session, e.participant, true).await
@@ -135,6 +135,7 @@ async fn enforce(app: &App, live: &SessionRecord, event: &SessionEvent) -> Resul
         SessionEvent::ParticipantMoved(e) => media.disconnect(session, e.participant).await,
         SessionEvent::ParticipantRemoved(e) => media.disconnect(session, e.participant).await,
         SessionEvent::ParticipantMuted(_)
+        | SessionEvent::ParticipantUnmuted(_)
         | SessionEvent::ParticipantHeld(_)
         | SessionEvent::ParticipantReleased(_)
         | SessionEvent::SessionPrepared(_)
@@ -148,7 +149,6 @@ async fn enforce(app: &App, live: &SessionRecord, event: &SessionEvent) -> Resul
         | SessionEvent::ParticipantJoined(_)
         | SessionEvent::ParticipantDropped(_)
         | SessionEvent::ParticipantReconnected(_)
-        | SessionEvent::ParticipantUnmuted(_)
         | SessionEvent::ParticipantRoleChanged(_)
         | SessionEvent::SessionLocked(_)
         | SessionEvent::SessionUnlocked(_)
@@ -188,12 +188,4 @@ async fn get_ready(app: &App, waiting: &mut Waiting) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn source(source: MediaSource) -> Source {
-    match source {
-        MediaSource::Microphone => Source::Microphone,
-        MediaSource::Camera => Source::Camera,
-        MediaSource::Screen | MediaSource::ScreenAudio => Source::Screen,
-    }
 }

@@ -1,14 +1,11 @@
 //! What follows by itself: of a crash between two steps, of time, of what happens in other streams.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use witan_auth::Operation;
 use witan_domain::{
-    AccountRole, Actor, Aggregate, EventId, ParticipantId, RoleScope, SessionId, UserId,
+    AccountRole, Actor, Aggregate, EventId, RoleScope, SessionId, UserId,
     organization::{GrantOwner, Organization, RevokeOwner},
     participant::{LeaveReason, MediaSource, ParticipantState, ParticipantStep},
     room::OpenSession,
@@ -16,7 +13,7 @@ use witan_domain::{
     user::{DeactivateUser, User},
 };
 use witan_event_store::{Append, EventStore, ExpectedVersion, NewEvent};
-use witan_media::{FakeMedia, Media, MediaError, MediaMode, Source};
+use witan_media::{FakeMedia, Media};
 
 use crate::{execute::Presence, history::organization_resource, testing::*, *};
 
@@ -95,7 +92,7 @@ async fn moderation_reaches_media() {
     app.hold_participant(&ask(), session, pat.participant).await.unwrap();
     world.settle(&running).await;
     let carried = media.session(session).unwrap();
-    assert!(carried.muted.contains(&(pat.participant, Source::Camera)) && carried.held.contains(&pat.participant));
+    assert!(carried.muted.contains(&(pat.participant, MediaSource::Camera)) && carried.held.contains(&pat.participant));
     app.release_participant(&ask(), session, pat.participant).await.unwrap();
     app.remove_participant(&ask(), session, pat.participant, false, None).await.unwrap();
     world.settle(&running).await;
@@ -262,7 +259,7 @@ async fn reactors_that_begin_at_the_first_event_change_nothing() {
     assert!(world.session(&tenant, today).finish.is_none(), "a room that was disabled in March ends nothing today");
     let carried = media.session(today).unwrap();
     let (muted, held): (Vec<_>, Vec<_>) = (carried.muted.into_iter().collect(), carried.held.into_iter().collect());
-    assert_eq!((muted[..].len(), muted[0].1, held), (1, Source::Microphone, vec![muted[0].0]));
+    assert_eq!((muted[..].len(), muted[0].1, held), (1, MediaSource::Microphone, vec![muted[0].0]));
     assert_ne!(muted[0].0, pat, "what was taken back stays so");
     world.stop(running).await;
 }
@@ -283,17 +280,17 @@ async fn a_room_that_is_enabled_again_at_once_has_still_lost_its_session() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_waits_for_media_keeps_no_other_waiting() {
-    let media = Arc::new(Stubborn::default());
+    let media = Arc::new(FakeMedia::new());
     let world = World::with_media(media.clone());
     let running = world.reacts();
     let (app, tenant, other) = (&world.app, world.tenant("clinic").await, world.tenant("court").await);
     let session = world.opens(&tenant).await;
     let (host, _) = world.host_joins(&tenant, session).await;
     let (_, pat) = world.is_let_in(&tenant, &host, "Pat").await;
-    media.refuses.store(true, Relaxed);
+    media.set_refusing(true);
     let waiting = world.opens(&other).await;
     app.remove_participant(&world.ask(&host), session, pat.participant, false, None).await.unwrap();
-    let removed = || media.inner.session(session).unwrap().disconnected.contains(&pat.participant);
+    let removed = || media.session(session).unwrap().disconnected.contains(&pat.participant);
     world.until("Pat is cut off", removed).await;
     assert_eq!(world.session(&other, waiting).status, SessionStatus::Preparing);
     world.settle(&running).await;
@@ -301,46 +298,9 @@ async fn a_session_that_waits_for_media_keeps_no_other_waiting() {
 
     // The reactor's cursor is past that session's beginning; it is not forgotten.
     let running = world.reacts();
-    media.refuses.store(false, Relaxed);
+    media.set_refusing(false);
     world.until("media is there", || world.session(&other, waiting).status == SessionStatus::Ready).await;
     world.stop(running).await;
-}
-
-/// A node that opens no session when it is told so, and carries those that it has.
-#[derive(Default)]
-struct Stubborn {
-    inner: FakeMedia,
-    refuses: AtomicBool,
-}
-
-#[async_trait::async_trait]
-impl Media for Stubborn {
-    fn mode(&self) -> MediaMode {
-        self.inner.mode()
-    }
-
-    async fn open_session(&self, session: SessionId) -> Result<(), MediaError> {
-        if self.refuses.load(Relaxed) {
-            return Err(MediaError::Node("no room for this one".into()));
-        }
-        self.inner.open_session(session).await
-    }
-
-    async fn close_session(&self, session: SessionId) -> Result<(), MediaError> {
-        self.inner.close_session(session).await
-    }
-
-    async fn mute(&self, session: SessionId, participant: ParticipantId, source: Source) -> Result<(), MediaError> {
-        self.inner.mute(session, participant, source).await
-    }
-
-    async fn set_held(&self, session: SessionId, participant: ParticipantId, held: bool) -> Result<(), MediaError> {
-        self.inner.set_held(session, participant, held).await
-    }
-
-    async fn disconnect(&self, session: SessionId, participant: ParticipantId) -> Result<(), MediaError> {
-        self.inner.disconnect(session, participant).await
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
