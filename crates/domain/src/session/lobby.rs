@@ -145,7 +145,9 @@ pub(super) fn may_arrive(session: &SessionRecord, arrival: &Arrival) -> Result<(
         return Err(SessionRejection::SessionNotReady);
     }
     let already_in = of_person(session, arrival.person).any(|other| other.state.is_in());
-    if session.is_locked() && !arrival.role.moderates() && !already_in {
+    // An admission lasts for the session: a lock keeps out who is new, not whose line was down for too long.
+    let known = already_in || session.admitted.contains(&arrival.person);
+    if session.is_locked() && !arrival.role.moderates() && !known {
         return Err(SessionRejection::SessionLocked);
     }
     let kept_for_moderators = if arrival.role.moderates() { 0 } else { ARRIVALS_KEPT_FOR_MODERATORS };
@@ -451,5 +453,20 @@ mod tests {
         scene.joins(3, DOCTOR, Host);
         scene.does(UnlockSession { now: scene.now });
         scene.knocks(2, SISTER);
+    }
+
+    #[test]
+    fn who_was_admitted_comes_back_through_a_lock_and_who_was_removed_does_not() {
+        let mut scene = Scene::consultation();
+        scene.joins(1, DOCTOR, Host);
+        scene.knocks(2, PATIENT);
+        scene.admits(2);
+        scene.does(scene.enter(2));
+        scene.does(LockSession { now: scene.now });
+        scene.does(scene.leave(2));
+        assert_eq!(kinds(&scene.knocks(3, PATIENT)), ["ParticipantKnocked", "ParticipantAdmitted"]);
+        scene.does(scene.enter(3));
+        scene.does(RemoveParticipant { participant: ParticipantId(3), ban: false, reason: None, now: scene.now });
+        scene.refuses(scene.knock(4, PATIENT), SessionRejection::SessionLocked);
     }
 }
