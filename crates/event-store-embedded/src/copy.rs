@@ -42,7 +42,8 @@ pub fn backup(
         let path = path.to_owned();
         move |error| BackupError::Io { path, error }
     };
-    let head = require_head(folder).map_err(BackupError::Source)?;
+    // The copy gets two good slots, whatever the source has.
+    let (head, _) = require_head(folder).map_err(BackupError::Source)?;
     fs::create_dir_all(destination).map_err(io(destination))?;
     if fs::read_dir(destination).map_err(io(destination))?.next().is_some() {
         return Err(BackupError::NotEmpty(destination.into()));

@@ -37,6 +37,9 @@ pub struct Whole {
     /// What lies behind head in the newest segment: commits that came after head was read or last synced, or the remains of
     /// one. Not verified here; opening the journal does.
     pub bytes_past_head: u64,
+    /// One of head's two slots doesn't match its checksum. Nothing is lost, since the other one counts; the next commit
+    /// but one writes it anew.
+    pub head_slot_spoiled: bool,
 }
 
 /// Reads the whole journal up to head and checks every checksum, every place, the chain, every footer, that recorded time
@@ -46,17 +49,14 @@ pub struct Whole {
 /// grows (a million streams, 150 MB).
 pub fn verify(folder: impl AsRef<Path>, mut progress: impl FnMut(Progress)) -> Result<Whole, OpenError> {
     let folder = folder.as_ref();
-    let head = require_head(folder)?;
-    verify_to(
-        folder,
-        &head,
-        &mut progress,
-        Progress { bytes_total: bytes_up_to(folder, &head)?, ..Progress::default() },
-    )
+    let (head, spoiled) = require_head(folder)?;
+    let done = Progress { bytes_total: bytes_up_to(folder, &head)?, ..Progress::default() };
+    let whole = verify_to(folder, &head, &mut progress, done)?;
+    Ok(Whole { head_slot_spoiled: spoiled, ..whole })
 }
 
-/// The format checked, and the newest head.
-pub fn require_head(folder: &Path) -> Result<Head, OpenError> {
+/// The format checked, the newest head, and whether its other slot is spoiled.
+pub fn require_head(folder: &Path) -> Result<(Head, bool), OpenError> {
     if !check_format(folder)? {
         return Err(OpenError::NotAJournal { folder: folder.into(), what: "it holds nothing" });
     }
@@ -67,7 +67,7 @@ pub fn require_head(folder: &Path) -> Result<Head, OpenError> {
         match head::read(folder).map_err(OpenError::io(&file))? {
             // A slot caught half-written hides the newest head: once more, unless it is spoiled for good.
             head::Found::Valid { spoiled: true, .. } if tries < HEAD_TRIES => {}
-            head::Found::Valid { head, .. } => return Ok(head),
+            head::Found::Valid { head, spoiled } => return Ok((head, spoiled)),
             head::Found::Missing => return Err(OpenError::HeadMissing { folder: folder.into() }),
             head::Found::Damaged(_) if tries < HEAD_TRIES => std::thread::sleep(Duration::from_millis(1)),
             head::Found::Damaged(what) => {
@@ -132,7 +132,14 @@ pub fn verify_to(
     }
     progress(done);
     let (segments, bytes) = (firsts.len() as u64, done.bytes - began);
-    Ok(Whole { events: start.first - 1, bytes, segments, chain: start.chain, bytes_past_head })
+    Ok(Whole {
+        events: start.first - 1,
+        bytes,
+        segments,
+        chain: start.chain,
+        bytes_past_head,
+        head_slot_spoiled: false,
+    })
 }
 
 /// What goes on from one segment to the next.

@@ -53,6 +53,11 @@ fn open(folder: &Path) -> Result<Journal, OpenError> {
     }
 }
 
+/// Past the test harness, which keeps the words of a test that passes.
+fn skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {what}");
+}
+
 /// xorshift64*: enough to choose moments, and a printed seed replays it.
 struct Random(u64);
 
@@ -236,7 +241,7 @@ fn killed_at_random_moments() {
 #[test]
 fn syncs_that_fail() {
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        println!("strace isn't here: syncs that fail are only tested inside the process");
+        skipped("syncs that fail: strace isn't here; they are only tested inside the process");
         return;
     }
     let mut total = 0;
@@ -253,7 +258,7 @@ fn syncs_that_fail() {
         check(folder.path(), &acknowledged, &mut Vec::new(), &format!("fdatasync {nth} fails"));
     }
     if total == 0 {
-        println!("strace can't trace here: syncs that fail are only tested inside the process");
+        skipped("syncs that fail: strace can't trace here; they are only tested inside the process");
     }
 }
 
@@ -330,7 +335,7 @@ fn shut_down(root: &fs::File) -> rustix::io::Result<()> {
 #[test]
 fn a_full_file_system() {
     let Some(mounted) = Mounted::tmpfs("2m") else {
-        println!("mounting isn't allowed here: a full disk is only tested inside the process");
+        skipped("a full file system: mounting isn't allowed here; it is only tested inside the process");
         return;
     };
     let (folder, ballast) = (mounted.point().join("journal"), mounted.point().join("ballast"));
@@ -365,7 +370,7 @@ fn a_full_file_system() {
 #[test]
 fn power_cuts() {
     let Some(mounted) = Mounted::ext4() else {
-        println!("loop mounts aren't allowed here: power cuts are not tested");
+        skipped("power cuts: loop mounts aren't allowed here");
         return;
     };
     let mut random = Random::new("power cuts");

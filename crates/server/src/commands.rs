@@ -222,9 +222,16 @@ pub async fn verify_journal(config: &Config, json: bool) -> Result<(), Failure> 
     match verified {
         Ok(whole) if json => print_json(&serde_json::json!({
             "whole": true, "events": whole.events, "bytes": whole.bytes, "segments": whole.segments,
+            "headSlotSpoiled": whole.head_slot_spoiled,
         })),
         Ok(whole) => {
-            print(&format!("whole: {} events, {} bytes in {} segment(s)\n", whole.events, whole.bytes, whole.segments))
+            let spoiled = if whole.head_slot_spoiled {
+                "one of the two slots of `head` is spoiled: the other one counts, and the server writes it anew\n"
+            } else {
+                ""
+            };
+            let (events, bytes, segments) = (whole.events, whole.bytes, whole.segments);
+            print(&format!("whole: {events} events, {bytes} bytes in {segments} segment(s)\n{spoiled}"))
         }
         Err(error) => return Err(verify_failure(&error, json)),
     }
