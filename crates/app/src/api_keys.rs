@@ -102,8 +102,8 @@ impl App {
         self.finish_grant(task, &RevokeApiKey {}.into()).await
     }
 
-    /// Records that the key is in use today. That it could not be recorded keeps nobody out.
-    pub(crate) async fn record_key_use(&self, organization: OrganizationId, key: ApiKeyId) {
+    /// Records that the key is in use today, and whether that is recorded now. That it could not be keeps nobody out.
+    pub(crate) async fn record_key_use(&self, organization: OrganizationId, key: ApiKeyId) -> bool {
         let request = Request::system(witan_domain::CorrelationId(self.sources.ulid()), None);
         let begun = self
             .begin::<ApiKey>(
@@ -122,8 +122,9 @@ impl App {
             }
             Err(error) => Err(error),
         };
-        if let Err(error) = result {
+        if let Err(error) = &result {
             tracing::warn!(code = error.code(), %key, "the day of a key's use was not recorded");
         }
+        result.is_ok()
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use witan_auth::{ApiKeySecret, Scopes};
 use witan_domain::{
-    Actor, Aggregate, ApiKeyId, OrganizationId,
+    Actor, Aggregate, ApiKeyId, OrganizationId, Timestamp,
     api_key::{ApiKey, ApiKeyState, ApiKeyStatus},
 };
 
@@ -53,9 +53,8 @@ impl App {
         if !self.is_active(record.organization, record.user)? {
             return Ok(None);
         }
-        let day = now.micros() / 86_400_000_000;
-        if record.last_used_day != Some(day) && self.first_use_today(record.key, day) {
-            self.record_key_use(record.organization, record.key).await;
+        if record.last_used_day != Some(day(now)) {
+            self.record_use_today(record.organization, record.key).await;
         }
         let actor = Actor::User { organization: record.organization, user: record.user, key: Some(record.key) };
         Ok(Some(Credentials { actor, scopes: Some(record.scopes) }))
@@ -69,12 +68,20 @@ impl App {
         Err(Error::Unavailable("The server does not know its newest grants yet: try again.".into()))
     }
 
-    fn first_use_today(&self, key: ApiKeyId, day: u64) -> bool {
-        let mut used = self.used_keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.day != day {
-            *used = UsedToday { day, keys: HashSet::new() };
+    /// Once a day; one that could not be recorded is tried again with the key's next use.
+    async fn record_use_today(&self, organization: OrganizationId, key: ApiKeyId) {
+        let day = day(self.sources.now());
+        let used = || self.used_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = {
+            let mut used = used();
+            if used.day != day {
+                *used = UsedToday { day, keys: HashSet::new() };
+            }
+            used.keys.insert(key)
+        };
+        if first && !self.record_key_use(organization, key).await {
+            used().keys.remove(&key);
         }
-        used.keys.insert(key)
     }
 
     fn key_stands(&self, organization: OrganizationId, key: ApiKeyId) -> bool {
@@ -88,14 +95,18 @@ impl App {
         })
     }
 
-    /// Whether an open connection's credential still stands.
+    /// Whether an open connection's credential still stands. An API key is in use on each day of the connection.
     pub async fn still_stands(&self, credentials: &Credentials) -> bool {
         match &credentials.actor {
             Actor::User { organization, user, key } => {
                 // As for a decision: what the directory says without the newest grant may have been taken away.
-                self.knows_newest_grants().await.is_ok()
+                let stands = self.knows_newest_grants().await.is_ok()
                     && self.is_active(*organization, *user).unwrap_or(false)
-                    && key.is_none_or(|key| self.key_stands(*organization, key))
+                    && key.is_none_or(|key| self.key_stands(*organization, key));
+                if let (true, Some(key)) = (stands, *key) {
+                    self.record_use_today(*organization, key).await;
+                }
+                stands
             }
             Actor::Participant { organization, session, participant } => {
                 let Ok(state) = self.session_state(*organization, *session) else { return false };
@@ -110,4 +121,8 @@ impl App {
             Actor::System | Actor::Operator | Actor::Anonymous => true,
         }
     }
+}
+
+fn day(now: Timestamp) -> u64 {
+    now.micros() / 86_400_000_000
 }
