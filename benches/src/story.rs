@@ -193,6 +193,7 @@ impl Story {
             device: Some(private(person)),
             token: TokenId(person.0),
             resume_secret_sha256: SecretHash([u8::try_from(who).unwrap_or(0); 32]),
+            moved: false,
         }
     }
 }

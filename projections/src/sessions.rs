@@ -21,8 +21,9 @@ const SESSIONS: &str = "sessions";
 const BY_ROOM: &str = "sessions_by_room";
 const BY_CREATION: &str = "sessions_by_creation";
 const BY_PERSON: &str = "sessions_by_person";
+const LIVE: &str = "sessions_live";
 
-pub(crate) const TABLES: &[&str] = &[SESSIONS, BY_ROOM, BY_CREATION, BY_PERSON];
+pub(crate) const TABLES: &[&str] = &[SESSIONS, BY_ROOM, BY_CREATION, BY_PERSON, LIVE];
 
 /// One session as its readers find it.
 pub type SessionRow = Row<SessionState>;
@@ -38,6 +39,7 @@ pub struct Sessions {
     by_room: Lines<SessionEntry>,
     by_creation: Lines<SessionEntry>,
     by_person: Lines<SessionEntry>,
+    live: Table<SessionEntry>,
 }
 
 impl Sessions {
@@ -47,6 +49,7 @@ impl Sessions {
             by_room: Lines::new(Arc::clone(db), BY_ROOM),
             by_creation: Lines::new(Arc::clone(db), BY_CREATION),
             by_person: Lines::new(Arc::clone(db), BY_PERSON),
+            live: Table::new(Arc::clone(db), LIVE),
         }
     }
 
@@ -63,6 +66,11 @@ impl Sessions {
                 let created = recorded.position.0;
                 self.by_room.put(Key::of(organization).id(prepared.room.0).number(created), &entry)?;
                 self.by_creation.put(Key::of(organization).number(created), &entry)?;
+                self.live.put(Key::of(organization).id(session.0), entry);
+                None
+            }
+            SessionEvent::SessionEnded(_) => {
+                self.live.delete(Key::of(organization).id(session.0));
                 None
             }
             SessionEvent::ParticipantKnocked(knocked) => Some(&knocked.arrival),
@@ -90,8 +98,7 @@ impl Sessions {
             | SessionEvent::ConsentGiven(_)
             | SessionEvent::ConsentWithdrawn(_)
             | SessionEvent::SessionInterrupted(_)
-            | SessionEvent::SessionResumed(_)
-            | SessionEvent::SessionEnded(_) => None,
+            | SessionEvent::SessionResumed(_) => None,
         };
         match arrival {
             Some(arrival) => self.by_person.put(Key::of(organization).id(arrival.person.0).id(session.0), &entry),
@@ -106,7 +113,7 @@ impl Projection for Sessions {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static [&'static str] {
@@ -127,7 +134,8 @@ impl Projection for Sessions {
         self.rows.write(batch)?;
         self.by_room.write(batch)?;
         self.by_creation.write(batch)?;
-        self.by_person.write(batch)
+        self.by_person.write(batch)?;
+        self.live.write(batch)
     }
 
     fn reset(&mut self) {
@@ -135,6 +143,7 @@ impl Projection for Sessions {
         self.by_room.reset();
         self.by_creation.reset();
         self.by_person.reset();
+        self.live.reset();
     }
 }
 
@@ -170,5 +179,11 @@ impl ReadModels {
             SessionList::OfPerson(person) => (BY_PERSON, Key::of(organization).id(person.0)),
         };
         self.list(table, &prefix, page, |entry: SessionEntry| self.find_session(organization, entry.session))
+    }
+
+    /// The sessions that are live, in the order of their ids: at most one in each room.
+    pub fn live_sessions(&self, organization: OrganizationId) -> Result<Vec<SessionId>, ProjectionError> {
+        let live = self.rows(LIVE).list::<SessionEntry>(&Key::of(organization), None, false, usize::MAX)?;
+        Ok(live.into_iter().map(|(_, entry)| entry.session).collect())
     }
 }

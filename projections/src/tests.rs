@@ -1,6 +1,7 @@
 mod damage;
 mod folding;
 mod rich;
+mod shape;
 mod story;
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};

@@ -128,6 +128,7 @@ impl App {
             device,
             token: token.id,
             resume_secret_sha256: SecretHash(resume.sha256()),
+            moved: token.moved,
         };
         let now = task.now();
         if token.user.is_none() && token.invitation.is_none() && !answered {

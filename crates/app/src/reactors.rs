@@ -3,6 +3,7 @@
 //!
 //! They run only under [`Leadership`]: two processes that react to the same log would act twice.
 
+pub mod access;
 pub mod cursor;
 pub mod deadlines;
 pub mod erasures;
@@ -69,12 +70,14 @@ pub fn start(
         Run { app: Arc::clone(app), name, cursor, stop: stop.clone(), progress: sender }
     };
     let (sessions, media, erasures) = (add("sessions"), add("media"), add("erasures"));
-    let (owners, deadlines, ledger) = (add("owners"), add("deadlines"), add("ledger"));
+    let (owners, access) = (add("owners"), add("access"));
+    let (deadlines, ledger) = (add("deadlines"), add("ledger"));
     let tasks = vec![
         tokio::spawn(sessions.each(Reaction::Sessions)),
         tokio::spawn(media::run(media)),
         tokio::spawn(erasures.each(Reaction::Erasures)),
         tokio::spawn(owners.each(Reaction::Owners)),
+        tokio::spawn(access.each(Reaction::Access)),
         tokio::spawn(deadlines::run(deadlines)),
         tokio::spawn(ledger::run(ledger)),
     ];
@@ -88,6 +91,7 @@ enum Reaction {
     Media,
     Erasures,
     Owners,
+    Access,
 }
 
 impl Reaction {
@@ -97,6 +101,7 @@ impl Reaction {
             Self::Media => media::react(app, recorded).await,
             Self::Erasures => erasures::react(app, recorded).await,
             Self::Owners => owners::react(app, recorded).await,
+            Self::Access => access::react(app, recorded).await,
         }
     }
 }

@@ -538,4 +538,11 @@ impl Lookups for LogDirectory {
         }
         Ok(ties)
     }
+
+    fn live_sessions(&self, organization: OrganizationId) -> Result<Vec<SessionId>, Error> {
+        let mut live = self.ids::<Session>(organization);
+        let is_live = |state: Option<SessionState>| state.is_some_and(|state| state.live().is_some());
+        live.retain(|session| self.state::<Session>(organization, *session).is_ok_and(is_live));
+        Ok(live)
+    }
 }

@@ -6,3 +6,4 @@ mod retries;
 mod standing;
 mod story;
 mod tenants;
+mod withdrawn;

@@ -40,6 +40,9 @@ pub struct Arrival {
     pub token: TokenId,
     /// The hash of the secret by which this participant comes in after an admission, and resumes after a drop.
     pub resume_secret_sha256: SecretHash,
+    /// Whether a host sent them here from another session, whatever this room's policies say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moved: bool,
 }
 
 impl Arrival {
@@ -283,6 +286,8 @@ pub struct Participant {
     pub external_id: Option<Private>,
     pub device: Option<Private>,
     pub resume_secret_sha256: SecretHash,
+    /// As [`Arrival::moved`].
+    pub moved: bool,
     pub state: ParticipantState,
     /// Since when the participant is in this state.
     pub since: Timestamp,
@@ -314,6 +319,7 @@ impl Participant {
             external_id: arrival.external_id.clone(),
             device: arrival.device.clone(),
             resume_secret_sha256: arrival.resume_secret_sha256,
+            moved: arrival.moved,
             state,
             since: at,
             held: false,

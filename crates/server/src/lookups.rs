@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use witan_app::{Error, Lookups, PersonTies};
-use witan_domain::{OrganizationId, PersonId, UnitId};
+use witan_domain::{OrganizationId, PersonId, SessionId, UnitId};
 use witan_projections::ReadModels;
 
 pub struct ModelLookups(pub Arc<ReadModels>);
@@ -16,5 +16,9 @@ impl Lookups for ModelLookups {
     fn person_ties(&self, organization: OrganizationId, person: PersonId) -> Result<PersonTies, Error> {
         let (active_user, in_live_session) = self.0.person_ties(organization, person).map_err(Error::fault)?;
         Ok(PersonTies { active_user, in_live_session })
+    }
+
+    fn live_sessions(&self, organization: OrganizationId) -> Result<Vec<SessionId>, Error> {
+        self.0.live_sessions(organization).map_err(Error::fault)
     }
 }

@@ -44,6 +44,7 @@ pub fn arrival(n: u128, person: PersonId, role: SessionRole) -> Arrival {
         device: n.is_multiple_of(2).then(|| private(person, "a device")),
         token: TokenId(n),
         resume_secret_sha256: SecretHash([n as u8; 32]),
+        moved: false,
     }
 }
 

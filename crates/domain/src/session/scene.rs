@@ -33,6 +33,7 @@ pub(crate) fn arrival(n: u128, person: PersonId, role: SessionRole) -> Arrival {
         device: None,
         token: TokenId(n),
         resume_secret_sha256: SecretHash([n as u8; 32]),
+        moved: false,
     }
 }
 
