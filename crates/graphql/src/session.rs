@@ -231,6 +231,11 @@ impl Session {
         Ok(self.record()?.duration_ends_at().map(DateTime))
     }
 
+    /// The warnings that were given for the maximum in force: so many minutes before its end, the latest last.
+    async fn limit_warnings(&self) -> async_graphql::Result<Vec<u32>> {
+        Ok(self.record()?.warned_minutes.iter().rev().copied().collect())
+    }
+
     /// Its chat, in the order the messages were sent. Content: only for who took part; each reader's first read in an
     /// hour is in the audit trail.
     async fn messages(
@@ -272,7 +277,8 @@ pub struct SessionSnapshot {
     pub version: Option<u64>,
 }
 
-/// A session as it was at some moment.
+/// A session as it was at some moment, folded from its own stream. Its chat is a stream of its own: each message says when
+/// it was sent.
 #[Object]
 impl SessionSnapshot {
     /// The session's id.
@@ -288,6 +294,16 @@ impl SessionSnapshot {
     /// Where it stood; null before it was prepared.
     async fn status(&self) -> Option<SessionStatus> {
         self.state.record().map(|record| record.status.into())
+    }
+
+    /// What the room was for when the session was opened.
+    async fn purpose(&self) -> Option<Purpose> {
+        self.state.record().map(|record| record.purpose.into())
+    }
+
+    /// The closed session that it continues.
+    async fn continues_id(&self) -> Option<ID> {
+        self.state.record().and_then(|record| record.continues).map(IntoId::into_id)
     }
 
     /// The settings that were in force.
@@ -310,6 +326,11 @@ impl SessionSnapshot {
         self.state.record().map_or(0, |record| record.present_count)
     }
 
+    /// The most that had been in at once.
+    async fn present_peak(&self) -> u32 {
+        self.state.record().map_or(0, |record| record.present_peak)
+    }
+
     /// How many were knocking, or admitted and not yet in.
     async fn waiting_count(&self) -> u32 {
         self.state.record().map_or(0, |record| record.waiting_count)
@@ -320,6 +341,11 @@ impl SessionSnapshot {
         self.state.record().is_some_and(SessionRecord::is_locked)
     }
 
+    /// When someone had come in for the first time, if anyone had.
+    async fn first_joined_at(&self) -> Option<DateTime> {
+        self.state.record().and_then(|record| record.first_joined_at).map(DateTime)
+    }
+
     /// When it had started, if it had.
     async fn started_at(&self) -> Option<DateTime> {
         self.state.record().and_then(|record| record.started_at).map(DateTime)
@@ -328,6 +354,11 @@ impl SessionSnapshot {
     /// When it had ended, if it had.
     async fn finished_at(&self) -> Option<DateTime> {
         self.state.record().and_then(|record| record.finish).map(|finish| DateTime(finish.at))
+    }
+
+    /// Why it had ended, if it had.
+    async fn end_reason(&self) -> Option<EndReason> {
+        self.state.record().and_then(|record| record.finish).map(|finish| finish.reason.into())
     }
 
     /// The version of its stream at that moment.
