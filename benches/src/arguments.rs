@@ -44,12 +44,14 @@ pub(crate) struct Arguments {
     pub(crate) rounds: usize,
     /// Be the bare server that answers what this file holds: how the benchmark starts its own baseline.
     pub(crate) bare: Option<PathBuf>,
+    /// Be the process that opens this journal once.
+    pub(crate) open: Option<PathBuf>,
 }
 
 impl Arguments {
     /// `None` when help was asked for.
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Arguments>, String> {
-        let mut parsed = Arguments { groups: Vec::new(), json: false, rounds: ROUNDS_MIN, bare: None };
+        let mut parsed = Arguments { groups: Vec::new(), json: false, rounds: ROUNDS_MIN, bare: None, open: None };
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -57,6 +59,7 @@ impl Arguments {
                 "--json" => parsed.json = true,
                 "--rounds" => parsed.rounds = parse_rounds(arguments.next())?,
                 "--bare" => parsed.bare = Some(arguments.next().ok_or("--bare needs a file")?.into()),
+                "--open" => parsed.open = Some(arguments.next().ok_or("--open needs a folder")?.into()),
                 name => match Group::ALL.into_iter().find(|group| group.name() == name) {
                     Some(group) => parsed.groups.push(group),
                     None => return Err(format!("there is no group and no flag `{name}`")),

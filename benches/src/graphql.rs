@@ -11,7 +11,7 @@ use witan_tests::server::{Options, cpu_of};
 
 use crate::figure::{Figure, Goal, median};
 use crate::load::{self, Connection, Measured, drive, now};
-use crate::parts;
+use crate::parts::{Counted, Parts};
 use crate::stage::{self, Scene, Stage};
 
 /// Long enough for thousands of requests, short enough for twenty of them.
@@ -28,7 +28,7 @@ const THIRD: f64 = 1.0 / 3.0;
 
 pub(crate) fn figures(rounds: usize) -> Vec<Figure> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-    let mut figures = runtime.block_on(async {
+    runtime.block_on(async {
         let stage = Stage::open(Options::default()).await;
         let scenes = stage.scenes(WRITERS).await;
         let by_id = read(&stage, &scenes[0], rounds, "session_by_id", stage::SESSION).await;
@@ -37,9 +37,7 @@ pub(crate) fn figures(rounds: usize) -> Vec<Figure> {
         figures.push(mutation_alone(&stage, &scenes[0], rounds).await);
         figures.extend(mutations(&stage, &scenes, rounds).await);
         figures
-    });
-    figures.extend(parts::figures(rounds));
-    figures
+    })
 }
 
 async fn read(stage: &Stage, scene: &Scene, rounds: usize, name: &str, document: &str) -> Figure {
@@ -74,24 +72,29 @@ async fn mutation_alone(stage: &Stage, scene: &Scene, rounds: usize) -> Figure {
 async fn mutations(stage: &Stage, scenes: &[Scene], rounds: usize) -> Vec<Figure> {
     let (mut per_second, mut cpu, mut latency, mut http) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let bare = Bare::start(RECORDED.as_bytes());
+    let mut parts = Parts::default();
     for round in 0..rounds {
+        let counted = Counted::now(stage.server.address()).await;
         let before = stage.server.cpu();
         let measured = send_messages(stage.server.address(), scenes, rounds + round).await;
         let spent = stage.server.cpu() - before;
         per_second.push(measured.per_second);
         cpu.push(spent.as_secs_f64() * 1e6 / measured.requests() as f64);
+        parts.add(&counted, &Counted::now(stage.server.address()).await, measured.requests());
         // The same requests to the bare handler: what HTTP alone costs.
         let before = cpu_of(bare.child.id());
         let answered = send_messages(&bare.address, scenes, round).await.requests();
         http.push((cpu_of(bare.child.id()) - before).as_secs_f64() * 1e6 / answered as f64);
         latency.push(load::as_ms(measured.latencies.value_at_quantile(0.99)));
     }
-    vec![
+    let mut figures = vec![
         Figure::alone("durable_mutation 256", "requests/s", &per_second).goal(Goal::AtLeast(WRITES_PER_SECOND)),
         Figure::alone("durable_mutation_p99 256", "ms", &latency),
         Figure::alone("mutation_cpu all", "µs", &cpu),
         Figure::alone("mutation_cpu http", "µs", &http),
-    ]
+    ];
+    figures.extend(parts.figures().await);
+    figures
 }
 
 /// Each scene's host writes one message after another into its chat, over a connection of its own.

@@ -35,6 +35,10 @@ fn main() -> ExitCode {
     if let Some(folder) = &arguments.bare {
         return bare::serve(folder);
     }
+    if let Some(folder) = &arguments.open {
+        journal::open_once(folder);
+        return ExitCode::SUCCESS;
+    }
     for group in &arguments.groups {
         eprintln!("witan-bench: {} ({} rounds)", group.name(), arguments.rounds);
         let figures = measure(*group, arguments.rounds);
