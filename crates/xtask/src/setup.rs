@@ -117,7 +117,7 @@ fn missing(purpose: For) -> Vec<&'static Tool> {
 fn install(missing: &[&Tool]) {
     let Some(apt_get) = Installer::find() else { return };
     let packages = packages(missing);
-    println!("xtask: installing {}", packages.join(" "));
+    eprintln!("xtask: installing {}", packages.join(" "));
     if !has_package_lists() {
         apt_get.run(&["update"]);
     }
@@ -143,7 +143,7 @@ fn report(missing: &[&Tool]) -> Result<(), Failure> {
             Need::Speed => "not required: builds are slower without it",
             Need::Tests => "not required: its tests are skipped and say so",
         };
-        println!("xtask: {} is missing ({}; {consequence})", tool.name, tool.why);
+        eprintln!("xtask: {} is missing ({}; {consequence})", tool.name, tool.why);
     }
     if missing.is_empty() {
         return Ok(());
@@ -154,7 +154,7 @@ fn report(missing: &[&Tool]) -> Result<(), Failure> {
             "can't build yet, and may not install here. Run this, then try again:\n\n    {line}\n"
         )));
     }
-    println!("xtask: to have all of it, run: {line}");
+    eprintln!("xtask: to have all of it, run: {line}");
     Ok(())
 }
 

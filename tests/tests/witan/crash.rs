@@ -9,12 +9,18 @@ use tokio::time::sleep;
 use witan_tests::actor::Actor;
 use witan_tests::rounds;
 use witan_tests::server::{Options, Server};
+use witan_verify::Checkpoint;
 
 const WRITERS: usize = 8;
 const WRITING_MS_MAX: u64 = 250;
 /// Changes the moments of the kills; a failure names the round in which it happened.
 const SEED: u64 = 0x5157_4954_414e_0001;
 
+/// A replay reads the whole log: not after each kill.
+const ROUNDS_PER_REPLAY: usize = 10;
+
+const CONSISTENCY: &str =
+    "query($old: Position!, $new: Position!) { consistencyProof(oldSize: $old, newSize: $new) { hashes } }";
 const ROOM: &str = "query($id: ID!) { room(id: $id) { description } }";
 const ACTIVITY: &str = "subscription { organizationActivity(after: \"0\") { position } }";
 
@@ -34,6 +40,7 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let mut known: HashMap<String, BTreeSet<String>> = rooms.iter().map(|room| (room.clone(), start())).collect();
     let mut acknowledged = BTreeSet::new();
     let mut random = SEED;
+    let mut witness = Witness::default();
 
     for round in 0..rounds(50, 1_000) {
         let mut writers = JoinSet::new();
@@ -63,13 +70,71 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
             assert!(possible.contains(&seen), "round {round}: {seen:?} is none of {possible:?}");
             known.insert(room.clone(), BTreeSet::from([seen]));
         }
+        witness.looks_again(&server, newest, &format!("round {round}")).await;
+        if round % ROUNDS_PER_REPLAY == 0 {
+            whole_and_equal(&server, &format!("round {round}"));
+        }
     }
 
     each_is_there_once(&server, &acknowledged).await;
     assert_eq!(server.stop().code(), Some(0));
+    whole_and_equal(&server, "at the end");
+    // Built anew from the journal alone, the Merkle log has the root that was signed: the signer, and whoever kept a
+    // checkpoint, would refuse another.
+    for entry in std::fs::read_dir(server.data().join("ledger")).expect("the ledger's folder").flatten() {
+        if entry.file_name() != "origin" && entry.file_name() != "checkpoint" {
+            std::fs::remove_file(entry.path()).expect("a file of the Merkle log can be deleted");
+        }
+    }
+    server.restart();
+    let newest = *acknowledged.last().expect("something was acknowledged");
+    witness.looks_again(&server, newest, "built anew").await;
+}
+
+/// The journal reads whole, and the read models are those that a clean replay gives.
+fn whole_and_equal(server: &Server, when: &str) {
     for whole in [&["journal", "verify"][..], &["replay"]] {
         let said = server.witan(whole);
-        assert_eq!(said.status.code(), Some(0), "{whole:?}: {}", String::from_utf8_lossy(&said.stderr));
+        assert_eq!(said.status.code(), Some(0), "{when}, {whole:?}: {}", String::from_utf8_lossy(&said.stderr));
+    }
+}
+
+/// Somebody who keeps the log's checkpoints, and sees that each continues the one before.
+#[derive(Default)]
+struct Witness {
+    kept: Option<Checkpoint>,
+}
+
+impl Witness {
+    /// Waits until the log covers `position`, then checks that its head continues what was kept.
+    async fn looks_again(&mut self, server: &Server, position: u64, when: &str) {
+        let nobody = server.nobody();
+        let newest = loop {
+            let seen = nobody.sees("{ checkpoint { note verifierKey } }", json!({})).await;
+            if let (Some(note), Some(key)) =
+                (seen["checkpoint"]["note"].as_str(), seen["checkpoint"]["verifierKey"].as_str())
+            {
+                let verifier = key.parse().expect("a verifier key");
+                let checkpoint = witan_verify::verify_checkpoint(note, &verifier).expect("the log signed it");
+                if checkpoint.size >= position {
+                    break checkpoint;
+                }
+            }
+            sleep(Duration::from_millis(20)).await;
+        };
+        if let Some(kept) = self.kept.take() {
+            let sizes = json!({ "old": kept.size.to_string(), "new": newest.size.to_string() });
+            let seen = nobody.sees(CONSISTENCY, sizes).await;
+            let hashes = seen["consistencyProof"]["hashes"].as_array().expect("a proof has hashes");
+            let hashes: Vec<_> = hashes
+                .iter()
+                .map(|hash| witan_verify::hash_from_base64(hash.as_str().unwrap_or_default()).expect("a hash"))
+                .collect();
+            let proof =
+                witan_verify::tree::verify_consistency(kept.size, newest.size, &hashes, &kept.root, &newest.root);
+            assert!(proof.is_ok(), "{when}: the log of {} events does not continue that of {}", newest.size, kept.size);
+        }
+        self.kept = Some(newest);
     }
 }
 

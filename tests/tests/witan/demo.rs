@@ -5,7 +5,7 @@ use witan_tests::server::{Options, Server};
 
 #[tokio::test]
 async fn the_demo_tells_a_consultation_and_all_is_as_told() {
-    let server = Server::start(Options::default());
+    let server = Server::start(Options::default().set("log_level", "trace"));
     let bundle = server.scratch().join("bundle.json");
     let bundle = bundle.to_str().expect("a temporary path is UTF-8");
 
@@ -18,6 +18,9 @@ async fn the_demo_tells_a_consultation_and_all_is_as_told() {
     let done = &lines.last().expect("it ends with what it leaves behind")["done"];
     assert!(done["checked"].as_u64().is_some_and(|checked| checked > 30), "{done}");
     assert!(std::fs::read_to_string(bundle).is_ok_and(|text| text.contains("\"inclusion\"")));
+    for personal in ["Lang", "Vega", "vega-", "a browser"] {
+        assert!(!server.log().contains(personal), "the log holds {personal:?}");
+    }
 }
 
 #[tokio::test]

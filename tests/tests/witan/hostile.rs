@@ -117,9 +117,11 @@ async fn headers_that_come_a_byte_at_a_time_are_cut() {
 #[tokio::test]
 async fn a_websocket_that_never_says_hello_is_closed() {
     let mut server = Server::start(Options::default().set("graphql_hello_timeout_seconds", 1));
+    let before = server.cpu();
     let mut silent = Socket::connect(server.websocket_url()).await;
 
     assert_eq!(silent.close_code().await, INIT_TIMEOUT);
+    assert!(server.cpu() - before < CPU_MAX);
     unharmed(&mut server).await;
 }
 

@@ -17,7 +17,8 @@ impl Workspace {
         static WORKSPACE: OnceLock<Workspace> = OnceLock::new();
         WORKSPACE.get_or_init(|| {
             let manifest = Workspace::root().join("Cargo.toml");
-            let options = vec!["--offline".to_owned()];
+            // What is for other systems only was not downloaded by the build: cargo gets it now.
+            let options = vec!["--locked".to_owned()];
             let metadata = MetadataCommand::new().manifest_path(manifest).other_options(options).exec();
             Workspace { metadata: metadata.expect("cargo describes the workspace") }
         })
