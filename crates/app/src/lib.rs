@@ -43,7 +43,7 @@ use std::sync::{
 };
 
 use witan_auth::{Directory, Policies, TokenKey};
-use witan_domain::{Actor, OrganizationId, PersonId, RoomId, UnitId};
+use witan_domain::{Actor, OrganizationId, PersonId, RoomId, UnitId, UserId};
 use witan_event_store::EventStore;
 use witan_ledger::{LogReader, MerkleLog, Signer};
 use witan_media::Media;
@@ -62,6 +62,9 @@ pub trait Lookups: Send + Sync + 'static {
     fn has_living_rooms(&self, organization: OrganizationId, unit: UnitId) -> Result<bool, Error>;
 
     fn person_ties(&self, organization: OrganizationId, person: PersonId) -> Result<PersonTies, Error>;
+
+    /// The accounts of a person.
+    fn accounts_of(&self, organization: OrganizationId, person: PersonId) -> Result<Vec<UserId>, Error>;
 }
 
 /// What ties a person to the organization.

@@ -309,19 +309,30 @@ impl App {
         let mut details = self.user_details(organization, user, person, alias, input)?;
         details.external_id = task.state().facts().map_err(Error::rejected)?.details.external_id.clone();
         let unit_living = self.is_living(organization, input.unit)?;
-        self.finish_grant(task, &UpdateUser { details, unit_living }.into()).await
+        let person_erased = self.is_person_erased(task.state())?;
+        self.finish_grant(task, &UpdateUser { details, unit_living, person_erased }.into()).await
     }
 
     pub async fn deactivate_user(&self, request: &Request, user: UserId) -> Result<Outcome<User>, Error> {
-        let organization = request.organization()?;
-        let owner = self.organization_state(organization)?.facts().is_ok_and(|facts| facts.owners.contains_key(&user));
+        let owner = self.is_owner(request.organization()?, user)?;
         let task = self.begin_user(request, user, Operation::DeactivateUser).await?;
         self.finish_grant(task, &DeactivateUser { owner }.into()).await
     }
 
+    pub(crate) fn is_owner(&self, organization: OrganizationId, user: UserId) -> Result<bool, Error> {
+        Ok(self.organization_state(organization)?.facts().is_ok_and(|facts| facts.owners.contains_key(&user)))
+    }
+
     pub async fn reactivate_user(&self, request: &Request, user: UserId) -> Result<Outcome<User>, Error> {
         let task = self.begin_user(request, user, Operation::ReactivateUser).await?;
-        self.finish_grant(task, &ReactivateUser {}.into()).await
+        let person_erased = self.is_person_erased(task.state())?;
+        self.finish_grant(task, &ReactivateUser { person_erased }.into()).await
+    }
+
+    /// Whether the account is one of nobody any more.
+    pub(crate) fn is_person_erased(&self, state: &UserState) -> Result<bool, Error> {
+        let Ok(facts) = state.facts() else { return Ok(false) };
+        self.is_erased(facts.organization, facts.person)
     }
 
     /// Gives a role. Who owns the organization is its own to say, so that it never runs out of owners.
@@ -343,7 +354,8 @@ impl App {
         }
         let task = self.begin_role(request, user, Operation::GrantRole, role, scope).await?;
         let unit_living = self.is_living(organization, scope_unit(scope))?;
-        let command = GrantRole { role, scope, expires_at, unit_living, now: task.now() };
+        let person_erased = self.is_person_erased(task.state())?;
+        let command = GrantRole { role, scope, expires_at, unit_living, person_erased, now: task.now() };
         Ok(RoleOutcome::User(Box::new(self.finish_grant(task, &command.into()).await?)))
     }
 

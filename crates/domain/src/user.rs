@@ -44,6 +44,8 @@ pub struct UpdateUser {
     pub details: UserDetails,
     /// Whether the unit, if one is given, is a living one of this organization.
     pub unit_living: bool,
+    /// Whether the person was erased: nothing more is recorded about them.
+    pub person_erased: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +55,10 @@ pub struct DeactivateUser {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReactivateUser {}
+pub struct ReactivateUser {
+    /// Whether the person was erased: an account of nobody lets nobody in.
+    pub person_erased: bool,
+}
 
 /// Gives a role, or gives it another expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +69,8 @@ pub struct GrantRole {
     pub expires_at: Option<Timestamp>,
     /// Whether the unit of the scope, if it is one, is a living one of this organization.
     pub unit_living: bool,
+    /// Whether the person was erased.
+    pub person_erased: bool,
     pub now: Timestamp,
 }
 
@@ -156,6 +163,8 @@ pub enum UserRejection {
     TooManyRoles,
     #[error("{field} is another person's")]
     PrivateOfAnother { field: &'static str },
+    #[error("this person's data was erased: nothing more can be recorded about them")]
+    PersonErased,
 }
 
 impl Rejection for UserRejection {
@@ -171,12 +180,13 @@ impl Rejection for UserRejection {
             Self::ExpiryPassed => "EXPIRY_PASSED",
             Self::TooManyRoles => "TOO_MANY_ROLES",
             Self::PrivateOfAnother { .. } => "PRIVATE_OF_ANOTHER",
+            Self::PersonErased => "PERSON_ERASED",
         }
     }
 
     fn field(&self) -> Option<&'static str> {
         match self {
-            Self::UserNotFound | Self::UserNotActive | Self::UserIsOwner => Some("userId"),
+            Self::UserNotFound | Self::UserNotActive | Self::UserIsOwner | Self::PersonErased => Some("userId"),
             Self::UnitNotLiving => Some("unitId"),
             Self::RoleOfOrganization | Self::TooManyRoles => Some("role"),
             Self::RoleOfUnit => Some("unitId"),
@@ -275,6 +285,9 @@ impl Aggregate for User {
                 if facts.details == update.details {
                     return Ok(Vec::new());
                 }
+                if update.person_erased {
+                    return Err(UserRejection::PersonErased);
+                }
                 // A user may stay in a unit that was archived meanwhile.
                 let unit_stays = facts.details.unit == update.details.unit;
                 update.details.check(facts.person, unit_stays || update.unit_living)?;
@@ -285,8 +298,9 @@ impl Aggregate for User {
                 UserStatus::Active if deactivate.owner => Err(UserRejection::UserIsOwner),
                 UserStatus::Active => Ok(vec![UserDeactivated {}.into()]),
             },
-            UserCommand::ReactivateUser(_) => match state.facts()?.status {
+            UserCommand::ReactivateUser(reactivate) => match state.facts()?.status {
                 UserStatus::Active => Ok(Vec::new()),
+                UserStatus::Deactivated if reactivate.person_erased => Err(UserRejection::PersonErased),
                 UserStatus::Deactivated => Ok(vec![UserReactivated {}.into()]),
             },
             UserCommand::GrantRole(grant) => decide_grant_role(state.facts()?, grant),
@@ -353,6 +367,9 @@ fn decide_grant_role(facts: &UserFacts, grant: &GrantRole) -> Result<Vec<UserEve
     }
     if facts.roles.get(&(grant.role, grant.scope)) == Some(&grant.expires_at) {
         return Ok(Vec::new());
+    }
+    if grant.person_erased {
+        return Err(UserRejection::PersonErased);
     }
     if facts.status == UserStatus::Deactivated {
         return Err(UserRejection::UserNotActive);
