@@ -206,6 +206,7 @@ pub struct OrganizationSuspended {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationReactivated {}
 
+/// No new sessions are opened; everything else goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationClosed {}
 
@@ -232,8 +233,6 @@ pub enum OrganizationRejection {
     OrganizationNotFound,
     #[error("this organization exists already")]
     OrganizationAlreadyExists,
-    #[error("the organization is suspended: the operator can reactivate it")]
-    OrganizationSuspended,
     #[error("the organization is closed")]
     OrganizationClosed,
     #[error("the last owner can't be revoked: make someone else an owner first")]
@@ -257,7 +256,6 @@ impl Rejection for OrganizationRejection {
         match self {
             Self::OrganizationNotFound => "ORGANIZATION_NOT_FOUND",
             Self::OrganizationAlreadyExists => "ORGANIZATION_ALREADY_EXISTS",
-            Self::OrganizationSuspended => "ORGANIZATION_SUSPENDED",
             Self::OrganizationClosed => "ORGANIZATION_CLOSED",
             Self::LastOwner => "LAST_OWNER",
             Self::UserNotActive => "USER_NOT_ACTIVE",
@@ -308,7 +306,7 @@ pub struct OrganizationFacts {
 #[serde(rename_all = "snake_case")]
 pub enum OrganizationStatus {
     Active,
-    /// No new sessions, and nothing changes; what runs goes on.
+    /// No new sessions; everything else goes on.
     Suspended,
     Closed,
 }
@@ -321,11 +319,11 @@ impl OrganizationState {
         }
     }
 
-    fn active(&self) -> Result<&OrganizationFacts, OrganizationRejection> {
+    /// What may change: a suspension stops new sessions only, and the room that is to be opened knows of it.
+    fn going_on(&self) -> Result<&OrganizationFacts, OrganizationRejection> {
         let facts = self.facts()?;
         match facts.status {
-            OrganizationStatus::Active => Ok(facts),
-            OrganizationStatus::Suspended => Err(OrganizationRejection::OrganizationSuspended),
+            OrganizationStatus::Active | OrganizationStatus::Suspended => Ok(facts),
             OrganizationStatus::Closed => Err(OrganizationRejection::OrganizationClosed),
         }
     }
@@ -349,25 +347,25 @@ impl Aggregate for Organization {
         match command {
             OrganizationCommand::CreateOrganization(create) => decide_create(state, create),
             OrganizationCommand::UpdateOrganization(update) => {
-                let facts = state.active()?;
+                let facts = state.going_on()?;
                 update.details.validate()?;
                 Ok(unless(facts.details == update.details, || OrganizationUpdated { details: update.details.clone() }))
             }
             OrganizationCommand::SetOrganizationSettings(set) => {
-                let facts = state.active()?;
+                let facts = state.going_on()?;
                 set.settings.check_change(&facts.settings, &BTreeSet::new())?;
                 Ok(unless(facts.settings == set.settings, || OrganizationSettingsSet {
                     settings: set.settings.clone(),
                 }))
             }
             OrganizationCommand::SetOrganizationPolicies(set) => {
-                let facts = state.active()?;
+                let facts = state.going_on()?;
                 set.policies.check_change(&facts.policies, &Rules::default())?;
                 Ok(unless(facts.policies == set.policies, || OrganizationPoliciesSet {
                     policies: set.policies.clone(),
                 }))
             }
-            OrganizationCommand::GrantOwner(grant) => decide_grant_owner(state.active()?, grant),
+            OrganizationCommand::GrantOwner(grant) => decide_grant_owner(state.going_on()?, grant),
             OrganizationCommand::RevokeOwner(revoke) => decide_revoke_owner(state.facts()?, revoke.user),
             OrganizationCommand::SuspendOrganization(_) => match state.facts()?.status {
                 OrganizationStatus::Active => Ok(vec![OrganizationSuspended {}.into()]),
