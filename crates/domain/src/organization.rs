@@ -169,44 +169,52 @@ impl OrganizationDetails {
 
 // Events.
 
+/// An organization was made, by the operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationCreated {
     pub organization: OrganizationId,
     pub details: OrganizationDetails,
 }
 
+/// The organization's own data was replaced: all of it stands here, what stayed too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationUpdated {
     pub details: OrganizationDetails,
 }
 
+/// The organization's level of settings was replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationSettingsSet {
     pub settings: Level,
 }
 
+/// The organization's level of policies was replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationPoliciesSet {
     pub policies: PolicyLevel,
 }
 
+/// A user owns the organization from now on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerGranted {
     pub user: UserId,
 }
 
+/// A user owns the organization no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerRevoked {
     pub user: UserId,
 }
 
+/// No new sessions are opened; everything else goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationSuspended {}
 
+/// New sessions may be opened again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationReactivated {}
 
-/// No new sessions are opened; everything else goes on.
+/// The organization is over, for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationClosed {}
 
@@ -274,10 +282,7 @@ impl Rejection for OrganizationRejection {
             Self::Invalid(invalid) => invalid.field(),
             Self::Setting(setting) => setting.field(),
             Self::Policy(policy) => policy.field(),
-            Self::OrganizationNotFound
-            | Self::OrganizationAlreadyExists
-            | Self::OrganizationSuspended
-            | Self::OrganizationClosed => None,
+            Self::OrganizationNotFound | Self::OrganizationAlreadyExists | Self::OrganizationClosed => None,
         }
     }
 }

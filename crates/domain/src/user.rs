@@ -95,6 +95,7 @@ pub struct UserDetails {
 
 // Events.
 
+/// An account was made for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserCreated {
     pub organization: OrganizationId,
@@ -103,17 +104,21 @@ pub struct UserCreated {
     pub details: UserDetails,
 }
 
+/// The account's own data was replaced: all of it stands here, what stayed too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserUpdated {
     pub details: UserDetails,
 }
 
+/// The account lets nobody in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserDeactivated {}
 
+/// The account lets its user in again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserReactivated {}
 
+/// The account holds a role, in the organization or in one unit and those below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleGranted {
     pub role: AccountRole,
@@ -121,6 +126,7 @@ pub struct RoleGranted {
     pub expires_at: Option<Timestamp>,
 }
 
+/// The account holds the role no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleRevoked {
     pub role: AccountRole,
