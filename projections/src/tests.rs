@@ -11,8 +11,11 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use witan_auth::{Directory, Scope};
 use witan_domain::{
-    AccountRole, Aggregate, MessageId, ParticipantId, RoleScope, SessionId, SessionRole, Timestamp, UnitId, UserId,
+    AccountRole, Aggregate, CorrelationId, MessageId, ParticipantId, RoleScope, SessionId, SessionRole, Timestamp,
+    UnitId, UserId,
+    aggregate::EventPayload,
     api_key::{ApiKey, RevokeApiKey, UseApiKey},
+    audit::{AccessRefused, AuditEvent},
     chat::{Chat, RemoveMessage},
     invitation::{Invitation, RevokeInvitation},
     organization::*,
@@ -24,9 +27,13 @@ use witan_domain::{
     user::{DeactivateUser, User},
 };
 
-use witan_event_store::Direction;
+use witan_event_store::{Direction, Recorded};
 
-use crate::{sessions::SessionList, *};
+use crate::{
+    audit::{AuditFilter, By},
+    sessions::SessionList,
+    *,
+};
 use rich::*;
 use story::*;
 
@@ -187,9 +194,69 @@ async fn no_row_of_one_tenant_is_another_s() {
     assert!(models.find_api_key(COURT, KEY).unwrap().is_none());
     assert!(models.list_messages(COURT, SESSION, &page).unwrap().rows.is_empty());
     assert!(models.list_rooms(COURT, None, &page).unwrap().rows.is_empty());
-    let audit = models.list_audit(COURT, &page).unwrap();
-    assert!(audit.rows.iter().all(|(_, row)| row.stream == Organization::stream(COURT)));
+    let audit = models.list_audit(COURT, &AuditFilter::default(), &page).unwrap();
+    let rows = || audit.rows.iter().map(|(_, row)| row.as_ref().unwrap());
+    assert!(rows().all(|row| row.stream == Organization::stream(COURT)));
     assert_eq!(audit.rows.len(), 2, "created, and its owner named");
+}
+
+#[tokio::test]
+async fn lines_of_the_audit_trail_are_found_by_reference_type_and_who() {
+    let mut log = clinic().await;
+    let (told, other) = (CorrelationId(77), CorrelationId(78));
+    // So many lines that one page can't look at all of them.
+    let many = std::iter::repeat_n((CLINIC, other), 10_100);
+    for (organization, reference) in [(CLINIC, told), (COURT, told)].into_iter().chain(many) {
+        let refused = AccessRefused {
+            operation: "endSession".into(),
+            resource: SESSION.to_string(),
+            policy: None,
+            reference: reference.to_string(),
+            unrecorded_before: 0,
+        };
+        let event = AuditEvent::from(refused);
+        log.records(Some(organization), &format!("audit-{organization}"), event.kind(), event.encode()).await;
+    }
+    let folder = TempDir::new().unwrap();
+    let models = folded(folder.path(), &log);
+    let all = log.all();
+    let found = |filter: &AuditFilter, backward| {
+        let (mut page, mut rows, mut pages) = (Page { rows_max: 3, backward, after: None }, Vec::new(), 0);
+        loop {
+            let listed = models.list_audit(CLINIC, filter, &page).unwrap();
+            assert!(listed.rows.iter().flat_map(|(_, row)| row).count() <= 3);
+            rows.extend(listed.rows.iter().filter_map(|(_, row)| row.clone()));
+            pages += 1;
+            match listed.rows.last() {
+                Some((cursor, _)) if listed.more => page.after = Some(cursor.clone()),
+                _ => return (rows, pages),
+            }
+        }
+    };
+    let by_reference = AuditFilter { reference: Some(told), ..AuditFilter::default() };
+    let (rows, pages) = found(&by_reference, false);
+    assert_eq!((rows.len(), rows[0].kind.as_str(), pages), (1, "AccessRefused", 1));
+    let of_kind = AuditFilter { kind: Some("SessionPrepared".into()), ..AuditFilter::default() };
+    let here = |recorded: &&Recorded| recorded.envelope.organization() == Some(CLINIC);
+    let prepared = all.iter().filter(here).filter(|recorded| recorded.envelope.kind() == "SessionPrepared").count();
+    for backward in [false, true] {
+        let (rows, pages) = found(&of_kind, backward);
+        assert!(prepared > 0 && pages > 1, "{prepared} in {pages} pages");
+        assert_eq!(rows.len(), prepared);
+        assert!(rows.iter().all(|row| row.kind == "SessionPrepared"));
+    }
+    let both = AuditFilter { kind: Some("SessionPrepared".into()), ..by_reference };
+    assert!(found(&both, false).0.is_empty());
+    for (by, some) in [
+        (By::User(ANNA), true),
+        (By::ApiKey(KEY), true),
+        (By::Participant(ParticipantId(1)), true),
+        (By::User(UserId(987)), false),
+    ] {
+        let (rows, _) = found(&AuditFilter { by: Some(by), ..AuditFilter::default() }, true);
+        assert_eq!(!rows.is_empty(), some, "{by:?}");
+        assert!(rows.iter().all(|row| by.is(row.actor)) && rows.len() < all.len());
+    }
 }
 
 #[tokio::test]
@@ -225,9 +292,9 @@ async fn pages_forward_and_backward_show_each_row_once() {
         let mut page = Page { rows_max: 7, backward, after: None };
         let mut positions = Vec::new();
         loop {
-            let listed = models.list_audit(CLINIC, &page).unwrap();
+            let listed = models.list_audit(CLINIC, &AuditFilter::default(), &page).unwrap();
             assert!(listed.rows.len() <= 7);
-            positions.extend(listed.rows.iter().map(|(_, row)| row.position));
+            positions.extend(listed.rows.iter().flat_map(|(_, row)| row).map(|row| row.position));
             match listed.rows.last() {
                 Some((cursor, _)) if listed.more => page.after = Some(cursor.clone()),
                 _ => break,

@@ -60,7 +60,10 @@ impl App {
             let entry = Entry::Token { arrival: Box::new(arrival), lobby };
             JoinSession { entry, now }.into()
         };
-        self.arrive(&request, token, Operation::JoinSession, who, command).await?.finish().await
+        let arriving = self.arrive(&request, token, Operation::JoinSession, who, command).await?;
+        let place = (arriving.token.organization, arriving.token.session, arriving.participant);
+        self.presence.heard(place, self.sources.now());
+        arriving.finish().await
     }
 
     /// Comes in after an admission: the actor is the participant who knocked.
@@ -161,6 +164,7 @@ impl App {
                 return Ok(None);
             }
         }
+        self.presence.heard((organization, secret.session, secret.participant), self.sources.now());
         Ok(Some(Actor::Participant { organization, session: secret.session, participant: secret.participant }))
     }
 }

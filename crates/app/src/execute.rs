@@ -82,6 +82,10 @@ impl Request {
         }
     }
 
+    fn is_within_scopes(&self, operation: Operation) -> bool {
+        self.scopes.as_ref().is_none_or(|scopes| scopes.allow(operation))
+    }
+
     /// The same request without what speaks of its first stream only, for the further steps of a process.
     pub fn step(&self) -> Self {
         Self { expected_version: None, ..self.clone() }
@@ -156,8 +160,7 @@ impl App {
         // The same actor's same request again: what it may be told was decided then, and it changes nothing now. But the key
         // by which they come now may lead to less, and a secret is told only to who could make it now.
         let retry = task.answered()?.is_some() && !answer_holds_secret(operation);
-        let within_scopes = request.scopes.as_ref().is_none_or(|scopes| scopes.allow(operation));
-        if !(retry && within_scopes) {
+        if !(retry && request.is_within_scopes(operation)) {
             task.authorise().await?;
         }
         Ok(task)
@@ -183,15 +186,22 @@ impl App {
         Ok(own(organization, self.streams.load::<A>(stream)?))
     }
 
-    /// Refuses a key that was used with another input, before the first step of a process is taken.
-    pub(crate) fn check_key<A: Aggregate>(
+    /// What this request was answered before, if it is a retry: a process of steps takes none of them again, since what they
+    /// need (a name, a right, another thing's state) may be gone or another's by now. A key that came with another input is
+    /// refused, before the first step.
+    ///
+    /// None too where the API key by which they come now leads to less: what follows refuses it.
+    pub(crate) fn answered<A: Aggregate>(
         &self,
         request: &Request,
         organization: OrganizationId,
         id: A::Id,
-    ) -> Result<(), Error> {
+        operation: Operation,
+    ) -> Result<Option<Outcome<A>>, Error> {
         let loaded = self.load_own::<A>(Some(organization), &A::stream(id))?;
-        loaded.answer_to(request.idempotency.as_ref()).map(|_| ())
+        let position = loaded.answer_to(request.idempotency.as_ref())?.filter(|_| request.is_within_scopes(operation));
+        let outcome = |position| Outcome { state: loaded.state.clone(), version: loaded.version, position };
+        Ok(position.map(|position| outcome(Some(position))))
     }
 
     /// The id of what a request creates: from its idempotency key where it has one, else fresh.

@@ -43,7 +43,7 @@ use std::sync::{
 };
 
 use witan_auth::{Directory, Policies, TokenKey};
-use witan_domain::{Actor, OrganizationId, PersonId, RoomId, SessionId, UnitId};
+use witan_domain::{Actor, OrganizationId, PersonId, RoomId, SessionId, UnitId, UserId};
 use witan_event_store::EventStore;
 use witan_ledger::{LogReader, MerkleLog, Signer};
 use witan_media::Media;
@@ -65,6 +65,9 @@ pub trait Lookups: Send + Sync + 'static {
 
     /// The sessions that are live, as far as the read models know.
     fn live_sessions(&self, organization: OrganizationId) -> Result<Vec<SessionId>, Error>;
+
+    /// The accounts of a person.
+    fn accounts_of(&self, organization: OrganizationId, person: PersonId) -> Result<Vec<UserId>, Error>;
 }
 
 /// What ties a person to the organization.

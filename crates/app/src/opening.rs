@@ -89,6 +89,12 @@ impl App {
         input: &OpeningInput,
     ) -> Result<(SessionId, Outcome<Session>), Error> {
         let state = self.room_state(organization, room)?;
+        let session = SessionId(self.id_for(request, "session"));
+        if self.answered::<Room>(request, organization, room, Operation::OpenSession)?.is_some()
+            && let Some(prepared) = self.prepared(organization, session)?
+        {
+            return self.opened(request, organization, session, prepared).await;
+        }
         let facts = state.facts().map_err(Error::rejected)?.clone();
         let above = self.levels_above(&facts)?;
         let policies = above.policies(facts.details.purpose, &facts.policies);
@@ -104,7 +110,6 @@ impl App {
             });
         }
         self.release_closed(request, &facts).await?;
-        let session = SessionId(self.id_for(request, "session"));
         let record = self.protect_record(request, organization, room, session, input.record_id.as_deref()).await?;
         let chosen = above.settings(facts.details.purpose, &facts.settings).opened_with(&input.settings);
         let opened_by = match request.actor {
@@ -134,8 +139,27 @@ impl App {
             continues: command.continues,
         };
         task.finish(&command.into()).await?;
-        let prepared = self.prepare_session(&request.step(), &facts, &opened).await?;
-        Ok((session, Outcome { position: self.prepared_position(session)?, ..prepared }))
+        let ready = self.prepare_session(&request.step(), &facts, &opened).await?;
+        Ok((session, Outcome { position: self.prepared_position(session)?, ..ready }))
+    }
+
+    /// The answer to an opening that has got as far as the session's own stream.
+    async fn opened(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        session: SessionId,
+        prepared: Outcome<Session>,
+    ) -> Result<(SessionId, Outcome<Session>), Error> {
+        let ready = self.make_ready(request, organization, session, prepared).await?;
+        Ok((session, Outcome { position: self.prepared_position(session)?, ..ready }))
+    }
+
+    /// The session as it is, once its stream has begun.
+    fn prepared(&self, organization: OrganizationId, session: SessionId) -> Result<Option<Outcome<Session>>, Error> {
+        let there = self.load_own::<Session>(Some(organization), &Session::stream(session))?;
+        let outcome = || Outcome { state: there.state.clone(), version: there.version, position: None };
+        Ok(there.version.is_some().then(outcome))
     }
 
     /// The second step of opening: the session's own stream. Finds itself done when the reactor was faster.
@@ -148,10 +172,8 @@ impl App {
         // The opening was authorised as a whole; who opened it stands in the command.
         let request = Request { actor: Actor::System, scopes: None, expected_version: None, ..request.clone() };
         let (organization, session) = (room.organization, opened.session);
-        let stream = Session::stream(session);
-        let there = self.load_own::<Session>(Some(organization), &stream)?;
-        let outcome = if there.version.is_some() {
-            Outcome { state: there.state.clone(), version: there.version, position: None }
+        let outcome = if let Some(prepared) = self.prepared(organization, session)? {
+            prepared
         } else {
             let record = self.record_in_session(room, session, opened.record.as_ref())?;
             let command = PrepareSession {
@@ -169,6 +191,17 @@ impl App {
             };
             self.command_session(&request, organization, session, command.into()).await?
         };
+        self.make_ready(&request, organization, session, outcome).await
+    }
+
+    /// The third step, where media is needed.
+    async fn make_ready(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        session: SessionId,
+        outcome: Outcome<Session>,
+    ) -> Result<Outcome<Session>, Error> {
         let preparing = outcome.state.live().is_some_and(|live| live.status == SessionStatus::Preparing);
         // Asked again, the session is ready by now, or has ended: then there is no media to open.
         if self.media.mode() == MediaMode::None || !preparing {

@@ -86,23 +86,9 @@ impl App {
         let deployment = Resource { kind: ResourceKind::Deployment, id: "deployment".into(), ..Resource::default() };
         self.authorise(request, Operation::CreateOrganization, &deployment).await?;
         self.check_user(owner)?;
-        self.check_key::<Organization>(request, organization, organization)?;
-        let slug = Slug::try_new(&input.slug).map_err(Error::rejected)?;
-        if input.of_person {
-            self.vault.create_person(organization, person).await?;
-        }
-        let stream = Organization::stream(organization);
-        let details = self.organization_details(organization, &stream, slug, input, person)?;
-        let holder = Holder::Organization(organization);
-        self.reserve(request, None, ReservationId::OrganizationSlug(slug), holder).await?;
-        let create = CreateOrganization { organization, details, owner: user };
-        let result = self.found(request, organization, create.into()).await;
-        let outcome = match result {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                cleaned_up(self.release_organization_slugs(request, organization, [slug]).await);
-                return Err(error);
-            }
+        let outcome = match self.answered(request, organization, organization, Operation::CreateOrganization)? {
+            Some(outcome) => outcome,
+            None => self.found(request, organization, person, input, user).await?,
         };
         let system = Request { actor: witan_domain::Actor::System, ..request.step() };
         self.create_user_as(&system, organization, user, owner).await?;
@@ -126,7 +112,32 @@ impl App {
         Ok(())
     }
 
+    /// The steps to the organization itself.
     async fn found(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        person: PersonId,
+        input: &OrganizationInput,
+        owner: UserId,
+    ) -> Result<Outcome<Organization>, Error> {
+        let slug = Slug::try_new(&input.slug).map_err(Error::rejected)?;
+        if input.of_person {
+            self.vault.create_person(organization, person).await?;
+        }
+        let stream = Organization::stream(organization);
+        let details = self.organization_details(organization, &stream, slug, input, person)?;
+        let holder = Holder::Organization(organization);
+        self.reserve(request, None, ReservationId::OrganizationSlug(slug), holder).await?;
+        let create = CreateOrganization { organization, details, owner };
+        let result = self.create_reserved_organization(request, organization, create.into()).await;
+        if result.is_err() {
+            cleaned_up(self.release_organization_slugs(request, organization, [slug]).await);
+        }
+        result
+    }
+
+    async fn create_reserved_organization(
         &self,
         request: &Request,
         organization: OrganizationId,
@@ -163,11 +174,15 @@ impl App {
         input: &OrganizationInput,
     ) -> Result<Outcome<Organization>, Error> {
         let organization = request.organization()?;
+        let operation = Operation::UpdateOrganization;
+        if let Some(outcome) = self.answered::<Organization>(request, organization, organization, operation)? {
+            return Ok(outcome);
+        }
         let slug = Slug::try_new(&input.slug).map_err(Error::rejected)?;
         let before = self.organization_state(organization)?;
         let facts = before.facts().map_err(Error::rejected)?.clone();
         let resource = organization_resource(organization);
-        self.authorise(request, Operation::UpdateOrganization, &resource).await?;
+        self.authorise(request, operation, &resource).await?;
         let holder = Holder::Organization(organization);
         let renamed = facts.details.slug != slug;
         if renamed {
@@ -256,6 +271,9 @@ impl App {
     ) -> Result<Outcome<Organization>, Error> {
         let organization = request.organization()?;
         let operation = Operation::SetOrganizationPolicies;
+        if let Some(outcome) = self.answered::<Organization>(request, organization, organization, operation)? {
+            return Ok(outcome);
+        }
         if policies.has_new_password() {
             self.authorise(request, operation, &organization_resource(organization)).await?;
         }

@@ -1,5 +1,5 @@
-//! Presence: a participant whose last connection goes away has dropped. What follows is a
-//! deadline's.
+//! Presence: a participant whose last connection goes away has dropped, and so has one who never opened any and has not
+//! been heard of for a while. What follows is a deadline's.
 
 use std::{
     collections::HashMap,
@@ -8,16 +8,19 @@ use std::{
 };
 
 use witan_domain::{
-    Actor, CorrelationId, OrganizationId, ParticipantId, SessionId,
+    Actor, Aggregate, CorrelationId, OrganizationId, ParticipantId, SessionId, Timestamp,
     deadline::RECONNECT_SECONDS_MAX,
     participant::ParticipantState,
-    session::{DropParticipant, ReconnectParticipant, SessionCommand, SessionRecord, WithdrawKnock},
+    session::{DropParticipant, ReconnectParticipant, Session, SessionCommand, SessionRecord, WithdrawKnock},
 };
 
 use crate::{App, Error, Request};
 
 /// A page that reloads is back within this time and has not dropped.
 const RELOAD_MILLISECONDS: u64 = 500;
+/// How long whoever is in without a connection is taken to be there after they came or asked for something: programs and
+/// people who act by plain requests are, a page that was closed before it connected is not.
+pub const UNHEARD_SECONDS_MAX: u64 = 5 * 60;
 
 type Place = (OrganizationId, SessionId, ParticipantId);
 
@@ -30,6 +33,8 @@ pub struct Presences {
 #[derive(Default)]
 struct Known {
     places: HashMap<Place, Connections>,
+    /// When each participant last came in or asked for something, unless that is longer ago than counts.
+    heard: HashMap<Place, Timestamp>,
     /// Counts every opening.
     openings: u64,
 }
@@ -62,6 +67,22 @@ impl Presences {
         let connections = known.places.get_mut(&place)?;
         connections.open = connections.open.saturating_sub(1);
         (connections.open == 0).then_some(connections.last_opening)
+    }
+
+    /// The participant has just come, or asks for something.
+    pub(crate) fn heard(&self, place: Place, now: Timestamp) {
+        self.known().heard.insert(place, now);
+    }
+
+    /// Forgets of whom nothing was heard for so long that it no longer counts.
+    pub(crate) fn forget_unheard(&self, now: Timestamp) {
+        self.known().heard.retain(|_, heard| now < heard.plus_seconds(UNHEARD_SECONDS_MAX));
+    }
+
+    fn is_absent(&self, place: Place, now: Timestamp) -> bool {
+        let known = self.known();
+        let heard = known.heard.get(&place).is_some_and(|heard| now < heard.plus_seconds(UNHEARD_SECONDS_MAX));
+        !heard && known.places.get(&place).is_none_or(|connections| connections.open == 0)
     }
 
     fn connected(&self, place: Place) -> bool {
@@ -124,16 +145,17 @@ impl App {
         });
     }
 
-    /// After a start: whoever is in and has not connected within the time to reconnect was lost while the server was
-    /// away.
+    /// Whoever is in, has no connection and was not heard of lately has dropped: they never connected, or were lost while
+    /// the server was away.
     pub(crate) async fn drop_absent(&self, organization: OrganizationId, session: SessionId) {
-        let Ok(state) = self.session_state(organization, session) else { return };
-        let present = state.live().into_iter().flat_map(SessionRecord::present);
-        for participant in present.map(|there| there.participant).collect::<Vec<_>>() {
-            let place = (organization, session, participant);
-            if !self.presence.connected(place) {
-                self.record_presence(place).await;
-            }
+        let now = self.sources.now();
+        let Ok(loaded) = self.load_own::<Session>(Some(organization), &Session::stream(session)) else { return };
+        let present = loaded.state.live().into_iter().flat_map(SessionRecord::present);
+        let places = present.map(|there| (organization, session, there.participant));
+        let absent: Vec<_> = places.filter(|place| self.presence.is_absent(*place, now)).collect();
+        drop(loaded);
+        for place in absent {
+            self.record_presence(place).await;
         }
     }
 

@@ -19,6 +19,7 @@ use witan_event_store::{Follower, Metadata, Position, Recorded};
 
 use crate::{App, Error, Request};
 use cursor::CursorFile;
+use erasures::Erased;
 
 const BATCH_EVENTS: usize = 512;
 /// How long a reactor waits before it tries again what a full disk or a busy stream refused; doubles up to the maximum.
@@ -123,15 +124,25 @@ impl Run {
     }
 
     async fn follow(&mut self, reaction: Reaction) -> Result<(), Error> {
-        let mut from = self.cursor.open(self.app.store.as_ref())?;
-        if matches!(reaction, Reaction::Erasures) && erasures::vault_went_back(&self.app, &self.cursor)? {
-            tracing::warn!("the vault is older than the log: whom the log says is erased is erased again");
-            self.cursor.set_note(&0)?;
-            from = Position(0);
-        }
+        let from = self.cursor.open(self.app.store.as_ref())?;
+        // What the log had at the start, the vault had too, or it is another than it was.
+        let end = *self.app.store.durable().borrow();
+        let mut compared = !matches!(reaction, Reaction::Erasures);
         let mut follower = Follower::new(Arc::clone(&self.app.store), from);
         self.reached(follower.position());
         loop {
+            if !compared && follower.position() >= end {
+                compared = true;
+                match self.agree().await? {
+                    None => return Ok(()),
+                    Some(true) => {}
+                    Some(false) => {
+                        tracing::warn!("the vault is another than it was: whom the log says is erased is erased again");
+                        self.cursor.set_note(&Erased::default())?;
+                        follower = Follower::new(Arc::clone(&self.app.store), Position(0));
+                    }
+                }
+            }
             let batch = tokio::select! {
                 batch = follower.next_batch(BATCH_EVENTS) => batch?,
                 () = stopped(&mut self.stop) => return Ok(()),
@@ -142,7 +153,7 @@ impl Run {
                     return Ok(());
                 }
                 if matches!(reaction, Reaction::Erasures) {
-                    erasures::count(&mut self.cursor, recorded)?;
+                    erasures::keep_in_mind(&mut self.cursor, recorded)?;
                 }
                 self.cursor.advance(recorded);
             }
@@ -150,12 +161,30 @@ impl Run {
         }
     }
 
-    /// Reacts, again and again while the store has no room or others are faster. False when it is time to stop.
+    /// Reacts. False when it is time to stop.
     async fn insist(&mut self, reaction: Reaction, recorded: &Recorded) -> Result<bool, Error> {
+        let app = Arc::clone(&self.app);
+        let app = &*app;
+        Ok(self.again_and_again(move || reaction.react(app, recorded)).await?.is_some())
+    }
+
+    /// Brings log and vault to say the same of who is erased: whether every erasure of the log is in the vault. `None` when
+    /// it is time to stop.
+    async fn agree(&mut self) -> Result<Option<bool>, Error> {
+        let app = Arc::clone(&self.app);
+        let (app, seen) = (&*app, self.cursor.note::<Erased>().unwrap_or_default());
+        self.again_and_again(move || erasures::agree(app, seen)).await
+    }
+
+    /// Tries, while the store has no room or others are faster. `None` when it is time to stop.
+    async fn again_and_again<T, F>(&mut self, act: impl Fn() -> F) -> Result<Option<T>, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let mut pause = RETRY_MILLISECONDS_MIN;
         loop {
-            match reaction.react(&self.app, recorded).await {
-                Ok(()) => return Ok(true),
+            match act().await {
+                Ok(done) => return Ok(Some(done)),
                 Err(error @ (Error::Unavailable(_) | Error::Contention)) => {
                     tracing::warn!(reactor = self.name, code = error.code(), "tries again");
                 }
@@ -163,7 +192,7 @@ impl Run {
             }
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(pause)) => {}
-                () = stopped(&mut self.stop) => return Ok(false),
+                () = stopped(&mut self.stop) => return Ok(None),
             }
             pause = (pause * 2).min(RETRY_MILLISECONDS_MAX);
         }

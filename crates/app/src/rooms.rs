@@ -91,14 +91,16 @@ impl App {
         input: &RoomInput,
     ) -> Result<(RoomId, Outcome<Room>), Error> {
         let organization = request.organization()?;
+        let room = RoomId(self.id_for(request, "room"));
+        if let Some(outcome) = self.answered::<Room>(request, organization, room, Operation::CreateRoom)? {
+            return Ok((room, outcome));
+        }
         self.authorise(request, Operation::CreateRoom, &new_room_resource(organization, unit)).await?;
         let owner = input.owner.map_or_else(|| acting_user(request), Ok)?;
         let details = self.room_details(input, owner)?;
         let slug = details.slug;
         let unit_living = self.units_state(organization)?.is_living(unit);
         let owner_active = self.user_state(organization, owner)?.is_active();
-        let room = RoomId(self.id_for(request, "room"));
-        self.check_key::<Room>(request, organization, room)?;
         let (name, holder) = (ReservationId::RoomSlug(unit, slug), Holder::Room(room));
         self.reserve(request, Some(organization), name, holder).await?;
         let create =
@@ -156,6 +158,9 @@ impl App {
     ) -> Result<Outcome<Room>, Error> {
         let organization = request.organization()?;
         let state = self.room_state(organization, room)?;
+        if let Some(outcome) = self.answered::<Room>(request, organization, room, Operation::UpdateRoom)? {
+            return Ok(outcome);
+        }
         self.authorise(request, Operation::UpdateRoom, &room_resource(organization, &state)).await?;
         let facts = state.facts().map_err(Error::rejected)?.clone();
         let slug = Slug::try_new(&input.slug).map_err(Error::rejected)?;
@@ -207,8 +212,11 @@ impl App {
         policies: PoliciesInput,
     ) -> Result<Outcome<Room>, Error> {
         let operation = Operation::SetRoomPolicies;
+        let organization = request.organization()?;
+        if let Some(outcome) = self.answered::<Room>(request, organization, room, operation)? {
+            return Ok(outcome);
+        }
         if policies.has_new_password() {
-            let organization = request.organization()?;
             let state = self.room_state(organization, room)?;
             self.authorise(request, operation, &room_resource(organization, &state)).await?;
         }

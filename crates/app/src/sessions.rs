@@ -221,6 +221,10 @@ impl App {
         to: SessionId,
     ) -> Result<Outcome<Session>, Error> {
         let organization = request.organization()?;
+        let operation = Operation::MoveParticipant;
+        if let Some(outcome) = self.answered::<Session>(request, organization, session, operation)? {
+            return Ok(outcome);
+        }
         let target = self.load_own::<Session>(Some(organization), &Session::stream(to))?;
         if target.state.live().is_none() {
             return Err(Error::Rejected {
@@ -233,7 +237,7 @@ impl App {
         let resource = session_resource(&request.actor, organization, &target.state);
         self.authorise(request, Operation::AdmitParticipant, &resource).await?;
         drop(target);
-        let task = self.begin_session(request, session, Operation::MoveParticipant).await?;
+        let task = self.begin_session(request, session, operation).await?;
         let now = task.now();
         task.finish(&MoveParticipant { participant, to, now }.into()).await
     }

@@ -2,6 +2,7 @@
 //! until it is moved, and a directory that reads the log itself.
 
 use std::{
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -100,9 +101,17 @@ impl World {
 
     /// The same after a start from a backup: the log is there, the reactors' cursors are not.
     pub fn restored(self, media: Arc<dyn Media>) -> Self {
+        std::fs::remove_dir_all(self.cursors()).unwrap();
+        self.restarted(media, None)
+    }
+
+    /// The same after a start, with the vault that was backed up to `vault` where one is given.
+    pub fn restarted(self, media: Arc<dyn Media>, vault: Option<&Path>) -> Self {
         let Self { app, store, clock, folder, .. } = self;
         drop(app);
-        std::fs::remove_dir_all(folder.path().join("reactors")).unwrap();
+        if let Some(vault) = vault {
+            std::fs::copy(vault, folder.path().join("vault.db")).unwrap();
+        }
         let key = MasterKey::open(&folder.path().join("vault.key")).unwrap();
         let vault = Vault::open(&folder.path().join("vault.db"), key).unwrap();
         let signer = Signer::open(folder.path()).unwrap();
@@ -525,11 +534,20 @@ impl Lookups for LogDirectory {
         Ok(living.into_iter().any(|state| state.facts().is_ok_and(|facts| facts.unit == unit)))
     }
 
-    fn person_ties(&self, organization: OrganizationId, person: PersonId) -> Result<PersonTies, Error> {
-        let mut ties = PersonTies::default();
+    fn accounts_of(&self, organization: OrganizationId, person: PersonId) -> Result<Vec<UserId>, Error> {
+        let mut accounts = Vec::new();
         for user in self.ids::<User>(organization) {
             let state = self.state::<User>(organization, user).map_err(Error::fault)?.unwrap_or_default();
-            ties.active_user |= state.is_active() && state.facts().is_ok_and(|facts| facts.person == person);
+            accounts.extend(state.facts().is_ok_and(|facts| facts.person == person).then_some(user));
+        }
+        Ok(accounts)
+    }
+
+    fn person_ties(&self, organization: OrganizationId, person: PersonId) -> Result<PersonTies, Error> {
+        let mut ties = PersonTies::default();
+        for user in self.accounts_of(organization, person)? {
+            let state = self.state::<User>(organization, user).map_err(Error::fault)?.unwrap_or_default();
+            ties.active_user |= state.is_active();
         }
         for session in self.ids::<Session>(organization) {
             let state = self.state::<Session>(organization, session).map_err(Error::fault)?;

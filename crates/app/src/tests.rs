@@ -1,4 +1,5 @@
 mod doors;
+mod erasures;
 mod feeds;
 mod names;
 mod reactions;

@@ -96,6 +96,9 @@ impl App {
         parent: Option<UnitId>,
     ) -> Result<Outcome<Units>, Error> {
         let organization = request.organization()?;
+        if let Some(outcome) = self.answered::<Units>(request, organization, organization, Operation::MoveUnit)? {
+            return Ok(outcome);
+        }
         self.authorise(request, Operation::MoveUnit, &unit_resource(organization, parent)).await?;
         let task = self.begin_units(request, Operation::MoveUnit, Some(unit)).await?;
         self.finish_grant(task, &MoveUnit { unit, parent }.into()).await
@@ -128,8 +131,12 @@ impl App {
         policies: PoliciesInput,
     ) -> Result<Outcome<Units>, Error> {
         let operation = Operation::SetUnitPolicies;
+        let organization = request.organization()?;
+        if let Some(outcome) = self.answered::<Units>(request, organization, organization, operation)? {
+            return Ok(outcome);
+        }
         if policies.has_new_password() {
-            let resource = unit_resource(request.organization()?, Some(unit));
+            let resource = unit_resource(organization, Some(unit));
             self.authorise(request, operation, &resource).await?;
         }
         let hashed = self.hash_passwords(&unit.to_string(), policies).await?;

@@ -10,7 +10,7 @@ use witan_domain::{
         CreateUser, DeactivateUser, GrantRole, ReactivateUser, RevokeRole, UpdateUser, User, UserDetails, UserState,
     },
 };
-use witan_vault::AliasKind;
+use witan_vault::{AliasKind, VaultError};
 
 use crate::{
     App, Error, Outcome, Request,
@@ -94,10 +94,11 @@ impl App {
 
     pub async fn create_user(&self, request: &Request, input: &NewUser) -> Result<(UserId, Outcome<User>), Error> {
         let organization = request.organization()?;
-        self.authorise(request, Operation::CreateUser, &new_user_resource(organization, input.unit)).await?;
-        self.check_user(input)?;
         let user = UserId(self.id_for(request, "user"));
-        self.check_key::<User>(request, organization, user)?;
+        if self.answered::<User>(request, organization, user, Operation::CreateUser)?.is_none() {
+            self.authorise(request, Operation::CreateUser, &new_user_resource(organization, input.unit)).await?;
+            self.check_user(input)?;
+        }
         let outcome = self.create_user_as(request, organization, user, input).await?;
         Ok((user, outcome))
     }
@@ -122,6 +123,10 @@ impl App {
         user: UserId,
         input: &NewUser,
     ) -> Result<Outcome<User>, Error> {
+        if let Some(outcome) = self.answered::<User>(request, organization, user, Operation::CreateUser)? {
+            self.own_login(organization, &outcome.state).await?;
+            return Ok(outcome);
+        }
         let fresh = PersonId(self.id_for(request, "user person"));
         let person = self.person_for(organization, input.external_id.as_deref(), fresh).await?;
         let login_alias = self.login_alias(request, organization, person, &input.login).await?;
@@ -129,14 +134,24 @@ impl App {
         self.reserve(request, Some(organization), name, Holder::User(user)).await?;
         match self.create_named_user(request, organization, user, person, login_alias, input).await {
             Ok(outcome) => {
-                let alias = login_alias.0;
-                self.vault.assign_alias(organization, AliasKind::Login, alias, person).await?;
+                self.own_login(organization, &outcome.state).await?;
                 Ok(outcome)
             }
             Err(error) => {
                 cleaned_up(self.release_logins(request, organization, user, [login_alias]).await);
                 Err(error)
             }
+        }
+    }
+
+    /// The alias of an account's login may have been made for another person, by an attempt that was never recorded or one
+    /// that was cut before it let go. Now that it is recorded whose login it is, erasing that person deletes the alias.
+    async fn own_login(&self, organization: OrganizationId, state: &UserState) -> Result<(), Error> {
+        let Ok(facts) = state.facts() else { return Ok(()) };
+        let alias = facts.details.login_alias.0;
+        match self.vault.assign_alias(organization, AliasKind::Login, alias, facts.person).await {
+            Ok(()) | Err(VaultError::PersonErased(_)) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -235,6 +250,10 @@ impl App {
     pub async fn update_user(&self, request: &Request, user: UserId, input: &NewUser) -> Result<Outcome<User>, Error> {
         let organization = request.organization()?;
         let state = self.user_state(organization, user)?;
+        if let Some(outcome) = self.answered::<User>(request, organization, user, Operation::UpdateUser)? {
+            self.own_login(organization, &outcome.state).await?;
+            return Ok(outcome);
+        }
         let resource = user_resource(organization, user, &state);
         self.authorise(request, Operation::UpdateUser, &resource).await?;
         self.check_user(input)?;
@@ -242,7 +261,6 @@ impl App {
         if let Some(unit) = input.unit.filter(|unit| facts.details.unit != Some(*unit)) {
             self.authorise(request, Operation::CreateUser, &new_user_resource(organization, Some(unit))).await?;
         }
-        self.check_key::<User>(request, organization, user)?;
         let alias = self.login_alias(request, organization, facts.person, &input.login).await?;
         let renamed = alias != facts.details.login_alias;
         if renamed {
@@ -251,6 +269,9 @@ impl App {
         }
         let result = self.update_user_named(request, user, facts.person, alias, input).await;
         if renamed {
+            if let Ok(outcome) = &result {
+                self.own_login(organization, &outcome.state).await?;
+            }
             let logins = [facts.details.login_alias, alias];
             // The alias goes first: once the name is free, the same alias may be another's.
             match self.release_aliases(organization, user, logins).await {
@@ -288,19 +309,30 @@ impl App {
         let mut details = self.user_details(organization, user, person, alias, input)?;
         details.external_id = task.state().facts().map_err(Error::rejected)?.details.external_id.clone();
         let unit_living = self.is_living(organization, input.unit)?;
-        self.finish_grant(task, &UpdateUser { details, unit_living }.into()).await
+        let person_erased = self.is_person_erased(task.state())?;
+        self.finish_grant(task, &UpdateUser { details, unit_living, person_erased }.into()).await
     }
 
     pub async fn deactivate_user(&self, request: &Request, user: UserId) -> Result<Outcome<User>, Error> {
-        let organization = request.organization()?;
-        let owner = self.organization_state(organization)?.facts().is_ok_and(|facts| facts.owners.contains_key(&user));
+        let owner = self.is_owner(request.organization()?, user)?;
         let task = self.begin_user(request, user, Operation::DeactivateUser).await?;
         self.finish_grant(task, &DeactivateUser { owner }.into()).await
     }
 
+    pub(crate) fn is_owner(&self, organization: OrganizationId, user: UserId) -> Result<bool, Error> {
+        Ok(self.organization_state(organization)?.facts().is_ok_and(|facts| facts.owners.contains_key(&user)))
+    }
+
     pub async fn reactivate_user(&self, request: &Request, user: UserId) -> Result<Outcome<User>, Error> {
         let task = self.begin_user(request, user, Operation::ReactivateUser).await?;
-        self.finish_grant(task, &ReactivateUser {}.into()).await
+        let person_erased = self.is_person_erased(task.state())?;
+        self.finish_grant(task, &ReactivateUser { person_erased }.into()).await
+    }
+
+    /// Whether the account is one of nobody any more.
+    pub(crate) fn is_person_erased(&self, state: &UserState) -> Result<bool, Error> {
+        let Ok(facts) = state.facts() else { return Ok(false) };
+        self.is_erased(facts.organization, facts.person)
     }
 
     /// Gives a role. Who owns the organization is its own to say, so that it never runs out of owners.
@@ -322,7 +354,8 @@ impl App {
         }
         let task = self.begin_role(request, user, Operation::GrantRole, role, scope).await?;
         let unit_living = self.is_living(organization, scope_unit(scope))?;
-        let command = GrantRole { role, scope, expires_at, unit_living, now: task.now() };
+        let person_erased = self.is_person_erased(task.state())?;
+        let command = GrantRole { role, scope, expires_at, unit_living, person_erased, now: task.now() };
         Ok(RoleOutcome::User(Box::new(self.finish_grant(task, &command.into()).await?)))
     }
 

@@ -56,6 +56,7 @@ pub struct UseApiKey {
 
 // Events.
 
+/// A key was made, by which a program acts as the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKeyCreated {
     pub organization: OrganizationId,
@@ -68,9 +69,11 @@ pub struct ApiKeyCreated {
     pub expires_at: Option<Timestamp>,
 }
 
+/// The key is good for nothing any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKeyRevoked {}
 
+/// The key was used on this day: one event a day, at its first use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKeyUsed {
     /// Days since 1970-01-01 (UTC).

@@ -74,6 +74,7 @@ pub struct RemoveMessage {
 
 // Events.
 
+/// A participant said something in the chat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageSent {
     pub message: MessageId,
@@ -81,6 +82,7 @@ pub struct MessageSent {
     pub text: Private,
 }
 
+/// A message was marked as removed, by its author or a host. What it said stays in the log, protected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageRemoved {
     pub message: MessageId,

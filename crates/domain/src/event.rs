@@ -129,6 +129,8 @@ fn upcast_by<'a>(
 }
 
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod tests {
     use super::*;
 

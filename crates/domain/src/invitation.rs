@@ -112,6 +112,7 @@ impl InvitationDetails {
 
 // Events.
 
+/// A person was invited to a room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvitationCreated {
     pub organization: OrganizationId,
@@ -121,9 +122,11 @@ pub struct InvitationCreated {
     pub secret_sha256: SecretHash,
 }
 
+/// The invitation leads nowhere any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvitationRevoked {}
 
+/// The invitation was exchanged for a join token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvitationExchanged {
     /// The join token that was given out: its id, never itself.

@@ -169,43 +169,52 @@ impl OrganizationDetails {
 
 // Events.
 
+/// An organization was made, by the operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationCreated {
     pub organization: OrganizationId,
     pub details: OrganizationDetails,
 }
 
+/// The organization's own data was replaced: all of it stands here, what stayed too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationUpdated {
     pub details: OrganizationDetails,
 }
 
+/// The organization's level of settings was replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationSettingsSet {
     pub settings: Level,
 }
 
+/// The organization's level of policies was replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationPoliciesSet {
     pub policies: PolicyLevel,
 }
 
+/// A user owns the organization from now on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerGranted {
     pub user: UserId,
 }
 
+/// A user owns the organization no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerRevoked {
     pub user: UserId,
 }
 
+/// No new sessions are opened; everything else goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationSuspended {}
 
+/// New sessions may be opened again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationReactivated {}
 
+/// The organization is over, for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationClosed {}
 
@@ -232,8 +241,6 @@ pub enum OrganizationRejection {
     OrganizationNotFound,
     #[error("this organization exists already")]
     OrganizationAlreadyExists,
-    #[error("the organization is suspended: the operator can reactivate it")]
-    OrganizationSuspended,
     #[error("the organization is closed")]
     OrganizationClosed,
     #[error("the last owner can't be revoked: make someone else an owner first")]
@@ -257,7 +264,6 @@ impl Rejection for OrganizationRejection {
         match self {
             Self::OrganizationNotFound => "ORGANIZATION_NOT_FOUND",
             Self::OrganizationAlreadyExists => "ORGANIZATION_ALREADY_EXISTS",
-            Self::OrganizationSuspended => "ORGANIZATION_SUSPENDED",
             Self::OrganizationClosed => "ORGANIZATION_CLOSED",
             Self::LastOwner => "LAST_OWNER",
             Self::UserNotActive => "USER_NOT_ACTIVE",
@@ -276,10 +282,7 @@ impl Rejection for OrganizationRejection {
             Self::Invalid(invalid) => invalid.field(),
             Self::Setting(setting) => setting.field(),
             Self::Policy(policy) => policy.field(),
-            Self::OrganizationNotFound
-            | Self::OrganizationAlreadyExists
-            | Self::OrganizationSuspended
-            | Self::OrganizationClosed => None,
+            Self::OrganizationNotFound | Self::OrganizationAlreadyExists | Self::OrganizationClosed => None,
         }
     }
 }
@@ -308,7 +311,7 @@ pub struct OrganizationFacts {
 #[serde(rename_all = "snake_case")]
 pub enum OrganizationStatus {
     Active,
-    /// No new sessions, and nothing changes; what runs goes on.
+    /// No new sessions; everything else goes on.
     Suspended,
     Closed,
 }
@@ -321,11 +324,11 @@ impl OrganizationState {
         }
     }
 
-    fn active(&self) -> Result<&OrganizationFacts, OrganizationRejection> {
+    /// What may change: a suspension stops new sessions only, and the room that is to be opened knows of it.
+    fn going_on(&self) -> Result<&OrganizationFacts, OrganizationRejection> {
         let facts = self.facts()?;
         match facts.status {
-            OrganizationStatus::Active => Ok(facts),
-            OrganizationStatus::Suspended => Err(OrganizationRejection::OrganizationSuspended),
+            OrganizationStatus::Active | OrganizationStatus::Suspended => Ok(facts),
             OrganizationStatus::Closed => Err(OrganizationRejection::OrganizationClosed),
         }
     }
@@ -349,25 +352,25 @@ impl Aggregate for Organization {
         match command {
             OrganizationCommand::CreateOrganization(create) => decide_create(state, create),
             OrganizationCommand::UpdateOrganization(update) => {
-                let facts = state.active()?;
+                let facts = state.going_on()?;
                 update.details.validate()?;
                 Ok(unless(facts.details == update.details, || OrganizationUpdated { details: update.details.clone() }))
             }
             OrganizationCommand::SetOrganizationSettings(set) => {
-                let facts = state.active()?;
+                let facts = state.going_on()?;
                 set.settings.check_change(&facts.settings, &BTreeSet::new())?;
                 Ok(unless(facts.settings == set.settings, || OrganizationSettingsSet {
                     settings: set.settings.clone(),
                 }))
             }
             OrganizationCommand::SetOrganizationPolicies(set) => {
-                let facts = state.active()?;
+                let facts = state.going_on()?;
                 set.policies.check_change(&facts.policies, &Rules::default())?;
                 Ok(unless(facts.policies == set.policies, || OrganizationPoliciesSet {
                     policies: set.policies.clone(),
                 }))
             }
-            OrganizationCommand::GrantOwner(grant) => decide_grant_owner(state.active()?, grant),
+            OrganizationCommand::GrantOwner(grant) => decide_grant_owner(state.going_on()?, grant),
             OrganizationCommand::RevokeOwner(revoke) => decide_revoke_owner(state.facts()?, revoke.user),
             OrganizationCommand::SuspendOrganization(_) => match state.facts()?.status {
                 OrganizationStatus::Active => Ok(vec![OrganizationSuspended {}.into()]),

@@ -4,13 +4,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Aggregate, OrganizationId, PersonId, Timestamp, aggregate::Rejection, events};
+use crate::{Aggregate, OrganizationId, PersonId, Timestamp, aggregate::Rejection, commands, events};
 
 // Commands.
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PersonCommand {
-    Erase(ErasePerson),
+commands! {
+    /// What one may ask of a person's data as a whole.
+    pub enum PersonCommand {
+        ErasePerson,
+        RecordErasure,
+    }
 }
 
 /// Destroy the key under which everything personal of this person is encrypted.
@@ -28,6 +31,14 @@ pub struct ErasePerson {
     pub in_live_session: bool,
 }
 
+/// Say in the log what is so already: the key is destroyed, since the list of erasures that a restore was given has it, and
+/// the restored log ends before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordErasure {
+    pub organization: OrganizationId,
+    pub person: PersonId,
+}
+
 /// The ground of an erasure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -38,10 +49,13 @@ pub enum Ground {
     PurposeEnded,
     /// It should never have been recorded.
     Unlawful,
+    /// It was erased before the log was restored from a backup: why, stood in what the restored log lacks.
+    BeforeRestore,
 }
 
 // Events.
 
+/// The key under which everything personal of a person is encrypted is destroyed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonErased {
     pub organization: OrganizationId,
@@ -105,18 +119,21 @@ impl Aggregate for Person {
     const CATEGORY: &'static str = "person";
 
     fn decide(state: &PersonState, command: &PersonCommand) -> Result<Vec<PersonEvent>, PersonRejection> {
-        let PersonCommand::Erase(erase) = command;
-        match state {
-            PersonState::Erased { .. } => Ok(Vec::new()),
-            PersonState::Kept if !erase.known => Err(PersonRejection::NotFound),
-            PersonState::Kept if erase.active_user => Err(PersonRejection::UserActive),
-            PersonState::Kept if erase.in_live_session => Err(PersonRejection::InLiveSession),
-            PersonState::Kept => {
-                let erased =
-                    PersonErased { organization: erase.organization, person: erase.person, ground: erase.ground };
-                Ok(vec![erased.into()])
-            }
+        if let PersonState::Erased { .. } = state {
+            return Ok(Vec::new());
         }
+        let erased = match command {
+            PersonCommand::ErasePerson(erase) if !erase.known => return Err(PersonRejection::NotFound),
+            PersonCommand::ErasePerson(erase) if erase.active_user => return Err(PersonRejection::UserActive),
+            PersonCommand::ErasePerson(erase) if erase.in_live_session => return Err(PersonRejection::InLiveSession),
+            PersonCommand::ErasePerson(erase) => {
+                PersonErased { organization: erase.organization, person: erase.person, ground: erase.ground }
+            }
+            PersonCommand::RecordErasure(record) => {
+                PersonErased { organization: record.organization, person: record.person, ground: Ground::BeforeRestore }
+            }
+        };
+        Ok(vec![erased.into()])
     }
 
     fn evolve(_: PersonState, event: &PersonEvent, at: Timestamp) -> PersonState {
@@ -141,8 +158,8 @@ mod tests {
         }
     }
 
-    fn decide(state: PersonState, erase: ErasePerson) -> Result<Vec<PersonEvent>, PersonRejection> {
-        Person::decide(&state, &PersonCommand::Erase(erase))
+    fn decide(state: PersonState, command: impl Into<PersonCommand>) -> Result<Vec<PersonEvent>, PersonRejection> {
+        Person::decide(&state, &command.into())
     }
 
     #[test]
@@ -151,6 +168,19 @@ mod tests {
         assert_eq!(events.len(), 1);
         let erased = Person::evolve(PersonState::Kept, &events[0], Timestamp(5));
         assert_eq!(decide(erased, erase()), Ok(Vec::new()), "a second time adds nothing");
+    }
+
+    /// It is so, whatever else there is: nothing stands in its way.
+    #[test]
+    fn record_erasure() {
+        let record = RecordErasure { organization: OrganizationId(1), person: PersonId(2) };
+        let events = decide(PersonState::Kept, record.clone()).unwrap();
+        let ground = Ground::BeforeRestore;
+        let erased = PersonErased { organization: OrganizationId(1), person: PersonId(2), ground };
+        assert_eq!(events, vec![PersonEvent::from(erased)]);
+        let state = Person::evolve(PersonState::Kept, &events[0], Timestamp(5));
+        assert_eq!(decide(state, record), Ok(Vec::new()), "a second time adds nothing");
+        assert_eq!(decide(state, erase()), Ok(Vec::new()));
     }
 
     #[test]

@@ -75,11 +75,13 @@ pub struct ReleaseName {
 
 // Events.
 
+/// The name has a holder: it is reserved before the thing that bears it is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameReserved {
     pub holder: Holder,
 }
 
+/// The name is free again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameReleased {
     pub holder: Holder,

@@ -158,6 +158,7 @@ impl RoomDetails {
 
 // Events.
 
+/// A room was made, or the hidden room of an ad-hoc session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomCreated {
     pub organization: OrganizationId,
@@ -167,42 +168,51 @@ pub struct RoomCreated {
     pub details: RoomDetails,
 }
 
+/// The room's own data was replaced: all of it stands here, what stayed too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomUpdated {
     pub details: RoomDetails,
 }
 
+/// The room's level of settings was replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomSettingsSet {
     pub settings: Level,
 }
 
+/// The room's level of policies was replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomPoliciesSet {
     pub policies: PolicyLevel,
 }
 
+/// A user is one of the named people of the room, in this role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomPersonAdded {
     pub user: UserId,
     pub role: SessionRole,
 }
 
+/// A user is none of the named people of the room any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomPersonRemoved {
     pub user: UserId,
 }
 
+/// No session is opened in the room; a live one ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomDisabled {}
 
+/// Sessions may be opened in the room again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomEnabled {}
 
+/// The room is over, for good; its slug is free.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomArchived {}
 
-/// Holds all that the session's own stream begins with, so that the session is prepared also after a crash.
+/// The room was opened. Holds all that the session's own stream begins with, so that the session is prepared also after
+/// a crash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionOpened {
     pub session: SessionId,
@@ -212,6 +222,7 @@ pub struct SessionOpened {
     pub continues: Option<SessionId>,
 }
 
+/// The session has ended: the room has no live session any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionReleased {
     pub session: SessionId,

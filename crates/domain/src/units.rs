@@ -97,6 +97,7 @@ impl UnitDetails {
 
 // Events.
 
+/// A unit was made, at the top of the tree or below its parent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitCreated {
     pub unit: UnitId,
@@ -104,29 +105,34 @@ pub struct UnitCreated {
     pub details: UnitDetails,
 }
 
+/// The unit's own data was replaced: all of it stands here, what stayed too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitUpdated {
     pub unit: UnitId,
     pub details: UnitDetails,
 }
 
+/// The unit hangs below another parent, or at the top, with all that is below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitMoved {
     pub unit: UnitId,
     pub parent: Option<UnitId>,
 }
 
+/// The unit is over, for good; its slug is free.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitArchived {
     pub unit: UnitId,
 }
 
+/// The unit's level of settings was replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitSettingsSet {
     pub unit: UnitId,
     pub settings: Level,
 }
 
+/// The unit's level of policies was replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitPoliciesSet {
     pub unit: UnitId,

@@ -44,6 +44,8 @@ pub struct UpdateUser {
     pub details: UserDetails,
     /// Whether the unit, if one is given, is a living one of this organization.
     pub unit_living: bool,
+    /// Whether the person was erased: nothing more is recorded about them.
+    pub person_erased: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +55,10 @@ pub struct DeactivateUser {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReactivateUser {}
+pub struct ReactivateUser {
+    /// Whether the person was erased: an account of nobody lets nobody in.
+    pub person_erased: bool,
+}
 
 /// Gives a role, or gives it another expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +69,8 @@ pub struct GrantRole {
     pub expires_at: Option<Timestamp>,
     /// Whether the unit of the scope, if it is one, is a living one of this organization.
     pub unit_living: bool,
+    /// Whether the person was erased.
+    pub person_erased: bool,
     pub now: Timestamp,
 }
 
@@ -88,6 +95,7 @@ pub struct UserDetails {
 
 // Events.
 
+/// An account was made for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserCreated {
     pub organization: OrganizationId,
@@ -96,17 +104,21 @@ pub struct UserCreated {
     pub details: UserDetails,
 }
 
+/// The account's own data was replaced: all of it stands here, what stayed too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserUpdated {
     pub details: UserDetails,
 }
 
+/// The account lets nobody in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserDeactivated {}
 
+/// The account lets its user in again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserReactivated {}
 
+/// The account holds a role, in the organization or in one unit and those below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleGranted {
     pub role: AccountRole,
@@ -114,6 +126,7 @@ pub struct RoleGranted {
     pub expires_at: Option<Timestamp>,
 }
 
+/// The account holds the role no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleRevoked {
     pub role: AccountRole,
@@ -156,6 +169,8 @@ pub enum UserRejection {
     TooManyRoles,
     #[error("{field} is another person's")]
     PrivateOfAnother { field: &'static str },
+    #[error("this person's data was erased: nothing more can be recorded about them")]
+    PersonErased,
 }
 
 impl Rejection for UserRejection {
@@ -171,12 +186,13 @@ impl Rejection for UserRejection {
             Self::ExpiryPassed => "EXPIRY_PASSED",
             Self::TooManyRoles => "TOO_MANY_ROLES",
             Self::PrivateOfAnother { .. } => "PRIVATE_OF_ANOTHER",
+            Self::PersonErased => "PERSON_ERASED",
         }
     }
 
     fn field(&self) -> Option<&'static str> {
         match self {
-            Self::UserNotFound | Self::UserNotActive | Self::UserIsOwner => Some("userId"),
+            Self::UserNotFound | Self::UserNotActive | Self::UserIsOwner | Self::PersonErased => Some("userId"),
             Self::UnitNotLiving => Some("unitId"),
             Self::RoleOfOrganization | Self::TooManyRoles => Some("role"),
             Self::RoleOfUnit => Some("unitId"),
@@ -275,6 +291,9 @@ impl Aggregate for User {
                 if facts.details == update.details {
                     return Ok(Vec::new());
                 }
+                if update.person_erased {
+                    return Err(UserRejection::PersonErased);
+                }
                 // A user may stay in a unit that was archived meanwhile.
                 let unit_stays = facts.details.unit == update.details.unit;
                 update.details.check(facts.person, unit_stays || update.unit_living)?;
@@ -285,8 +304,9 @@ impl Aggregate for User {
                 UserStatus::Active if deactivate.owner => Err(UserRejection::UserIsOwner),
                 UserStatus::Active => Ok(vec![UserDeactivated {}.into()]),
             },
-            UserCommand::ReactivateUser(_) => match state.facts()?.status {
+            UserCommand::ReactivateUser(reactivate) => match state.facts()?.status {
                 UserStatus::Active => Ok(Vec::new()),
+                UserStatus::Deactivated if reactivate.person_erased => Err(UserRejection::PersonErased),
                 UserStatus::Deactivated => Ok(vec![UserReactivated {}.into()]),
             },
             UserCommand::GrantRole(grant) => decide_grant_role(state.facts()?, grant),
@@ -353,6 +373,9 @@ fn decide_grant_role(facts: &UserFacts, grant: &GrantRole) -> Result<Vec<UserEve
     }
     if facts.roles.get(&(grant.role, grant.scope)) == Some(&grant.expires_at) {
         return Ok(Vec::new());
+    }
+    if grant.person_erased {
+        return Err(UserRejection::PersonErased);
     }
     if facts.status == UserStatus::Deactivated {
         return Err(UserRejection::UserNotActive);

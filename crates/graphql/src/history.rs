@@ -9,10 +9,10 @@ use witan_app::{
 };
 use witan_auth::Operation;
 use witan_domain::{Actor as DomainActor, SessionId};
-use witan_projections::audit::{AuditRow, RowActor};
+use witan_projections::audit::{AuditFilter, AuditRow, By, RowActor};
 
 use crate::{
-    call::{Call, shown, stored},
+    call::{Call, id, shown, stored},
     connection::{PageInput, connection, edges, versions},
     refusal,
     scalars::{DateTime, IntoId, Json, Position},
@@ -177,6 +177,19 @@ connection!(
     AuditEntry
 );
 
+/// Who is meant by an id, whatever it is the id of.
+fn who(actor: &ID) -> async_graphql::Result<By> {
+    let user = actor.parse().map(By::User).ok();
+    let key = || actor.parse().map(By::ApiKey).ok();
+    let participant = || actor.parse().map(By::Participant).ok();
+    user.or_else(key).or_else(participant).ok_or_else(|| {
+        refusal(
+            "INVALID_INPUT",
+            "actorId is no id of a user (user_…), an API key (key_…) or a participant (participant_…).",
+        )
+    })
+}
+
 /// A signed head of the log: it commits to every event up to its size.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct Checkpoint {
@@ -236,10 +249,14 @@ pub struct HistoryQuery;
 
 #[Object]
 impl HistoryQuery {
-    /// The organization's audit trail, in order: every event, refusals and reads of content among them.
+    /// The organization's audit trail, in order: every event, refusals and reads of content among them. With `type` or
+    /// `actorId` a page may have fewer rows than it could, although more follow: go by `pageInfo`.
     async fn audit_trail(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "Refusals of which the refused one was told this reference.")] reference: Option<ID>,
+        #[graphql(name = "type", desc = "What happened, for example `SessionEnded`.")] kind: Option<String>,
+        #[graphql(desc = "Who did it: a user's, an API key's or a participant's id.")] actor_id: Option<ID>,
         #[graphql(desc = "So many from the start, or after `after`: 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins.")] after: Option<String>,
         #[graphql(desc = "So many from the end, or before `before`: 1 to 100.")] last: Option<i32>,
@@ -249,9 +266,14 @@ impl HistoryQuery {
         let organization = call.organization()?;
         call.authorise(Operation::ReadAuditTrail, &organization_resource(organization)).await?;
         let page = PageInput::new(first, after, last, before).page()?;
-        let listed = stored(call.models().list_audit(organization, &page))?;
+        let filter = AuditFilter {
+            reference: reference.map(|reference| id("reference", &reference)).transpose()?,
+            kind,
+            by: actor_id.map(|actor| who(&actor)).transpose()?,
+        };
+        let listed = stored(call.models().list_audit(organization, &filter, &page))?;
         let (edges, page_info) =
-            edges(listed, &page, |row| Some(AuditEntry::from(row)), |cursor, node| AuditEdge { cursor, node });
+            edges(listed, &page, |row| row.map(AuditEntry::from), |cursor, node| AuditEdge { cursor, node });
         Ok(AuditConnection { edges, page_info })
     }
 

@@ -45,7 +45,7 @@ pub enum OrganizationKind {
 pub enum OrganizationStatus {
     /// All is well.
     Active,
-    /// No new sessions, and nothing changes; what runs goes on.
+    /// No new sessions; everything else goes on.
     Suspended,
     /// Over, for good.
     Closed,

@@ -11,7 +11,6 @@ use crate::{
 
 /// The ground of an erasure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[graphql(remote = "DomainGround")]
 pub enum Ground {
     /// The person asked (GDPR Art. 17; LGPD Art. 18 VI).
     Request,
@@ -19,6 +18,16 @@ pub enum Ground {
     PurposeEnded,
     /// It should never have been recorded.
     Unlawful,
+}
+
+impl From<Ground> for DomainGround {
+    fn from(ground: Ground) -> Self {
+        match ground {
+            Ground::Request => Self::Request,
+            Ground::PurposeEnded => Self::PurposeEnded,
+            Ground::Unlawful => Self::Unlawful,
+        }
+    }
 }
 
 inputs! {

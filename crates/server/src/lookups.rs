@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use witan_app::{Error, Lookups, PersonTies};
-use witan_domain::{OrganizationId, PersonId, SessionId, UnitId};
+use witan_domain::{OrganizationId, PersonId, SessionId, UnitId, UserId};
 use witan_projections::ReadModels;
 
 pub struct ModelLookups(pub Arc<ReadModels>);
@@ -20,5 +20,10 @@ impl Lookups for ModelLookups {
 
     fn live_sessions(&self, organization: OrganizationId) -> Result<Vec<SessionId>, Error> {
         self.0.live_sessions(organization).map_err(Error::fault)
+    }
+
+    fn accounts_of(&self, organization: OrganizationId, person: PersonId) -> Result<Vec<UserId>, Error> {
+        let rows = self.0.users_of(organization, person).map_err(Error::fault)?;
+        Ok(rows.iter().filter_map(|row| row.state.facts().ok()).map(|facts| facts.user).collect())
     }
 }

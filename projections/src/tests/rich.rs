@@ -132,6 +132,7 @@ pub fn grant_roles() -> Vec<GrantRole> {
             scope: if in_unit.contains(&role) { RoleScope::Unit(CARDIOLOGY) } else { RoleScope::Organization },
             expires_at: (role == AccountRole::Auditor).then(|| Timestamp::from_seconds(2_000_000_000)),
             unit_living: true,
+            person_erased: false,
             now: Timestamp(0),
         })
         .collect()

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::MissedTickBehavior;
 use witan_domain::{Aggregate, CorrelationId, OrganizationId, SessionId, Timestamp, deadline, session::Session};
 use witan_event_store::{Follower, Recorded};
 
@@ -15,6 +16,8 @@ use crate::{App, Error, Request, feed::session_of};
 
 /// How long a deadline waits to be tried again when the store refused its command.
 const RETRY_SECONDS: u64 = 1;
+/// How often it is looked for those who are in and absent.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The live sessions, and when each of them next does something by itself.
 #[derive(Default)]
@@ -50,8 +53,9 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
     let mut live = Live::default();
     let mut stop = run.stop.clone();
     // People who were in have this long to come back after a start.
-    let mut away = Box::pin(tokio::time::sleep(Duration::from_secs(deadline::RECONNECT_SECONDS_MAX)));
-    let mut looked = false;
+    let first = tokio::time::Instant::now() + Duration::from_secs(deadline::RECONNECT_SECONDS_MAX);
+    let mut looks = tokio::time::interval_at(first, LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for (session, organization) in run.cursor.note::<Vec<(SessionId, OrganizationId)>>().unwrap_or_default() {
         look(&run.app, &mut live, session, organization)?;
     }
@@ -62,8 +66,8 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                 take(run, &mut live, &batch)?;
                 run.reached(follower.position());
             }
-            () = &mut away, if !looked => {
-                looked = true;
+            _ = looks.tick() => {
+                run.app.presence.forget_unheard(run.app.sources.now());
                 for (session, (organization, _)) in &live.sessions {
                     run.app.drop_absent(*organization, *session).await;
                 }

@@ -83,7 +83,7 @@ async fn a_user_who_was_renamed_gives_the_old_login_back() {
     let task =
         app.begin::<User>(&system, Some(organization), tenant.host_id, operation, there, resource).await.unwrap();
     let details = witan_domain::user::UserDetails { login_alias: AliasId(alias.id), ..facts.details };
-    task.finish(&UpdateUser { details, unit_living: true }.into()).await.unwrap();
+    task.finish(&UpdateUser { details, unit_living: true, person_erased: false }.into()).await.unwrap();
 
     let create = async |login: &str| code(app.create_user(&owner(), &user(login)).await);
     assert_eq!(create("anna").await, "LOGIN_TAKEN");

@@ -3,7 +3,9 @@
 use witan_auth::{Scope, Scopes};
 use witan_domain::Actor;
 
-use crate::{api_keys::NewApiKey, join_tokens::Door, opening::OpeningInput, testing::*, *};
+use crate::{
+    api_keys::NewApiKey, join_tokens::Door, opening::OpeningInput, organizations::OrganizationInput, testing::*, *,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_gets_the_same_answer_and_records_nothing() {
@@ -105,6 +107,96 @@ async fn a_late_retry_takes_nothing_back() {
     assert_eq!(create("three").await, "SLUG_TAKEN", "the room still has it");
     assert_eq!(create("two").await, "OK");
     assert_eq!(create("one").await, "OK");
+}
+
+/// The names that a request took may be another's when it comes again: it is answered all the same, and takes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_retry_is_answered_though_its_name_is_another_s_by_now() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let once = |key: &str| world.ask_once(&tenant.owner, key, key);
+    let owner = || world.ask(&tenant.owner);
+
+    let creates = async || app.create_room(&once("room"), tenant.unit, &room("one", None)).await.unwrap();
+    let (id, created) = creates().await;
+    let renames = async || app.update_room(&once("to two"), id, &room("two", None)).await.unwrap().position;
+    let renamed = renames().await;
+    app.update_room(&owner(), id, &room("three", None)).await.unwrap();
+    for slug in ["one", "two"] {
+        app.create_room(&owner(), tenant.unit, &room(slug, None)).await.unwrap();
+    }
+    for archived in [false, true] {
+        if archived {
+            app.archive_room(&owner(), id).await.unwrap();
+        }
+        let newest = world.newest();
+        let (same, again) = creates().await;
+        assert_eq!((same, again.position, renames().await), (id, created.position, renamed));
+        assert_eq!(newest, world.newest());
+    }
+
+    let creates = async || app.create_user(&once("user"), &user("ben")).await.unwrap();
+    let (ben, created) = creates().await;
+    let renames = async || app.update_user(&once("to benjamin"), ben, &user("benjamin")).await.unwrap().position;
+    let renamed = renames().await;
+    app.update_user(&owner(), ben, &user("benny")).await.unwrap();
+    let (other, _) = app.create_user(&owner(), &user("ben")).await.unwrap();
+    app.create_user(&owner(), &user("benjamin")).await.unwrap();
+    let newest = world.newest();
+    let (same, again) = creates().await;
+    assert_eq!((same, again.position, renames().await), (ben, created.position, renamed));
+    assert_eq!(newest, world.newest());
+    assert_ne!(ben, other);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_organization_is_answered_again_though_its_slug_is_another_s_by_now() {
+    let world = World::new();
+    let input = |slug: &str| OrganizationInput { slug: slug.into(), full_name: "A court".into(), ..Default::default() };
+    let operator = || world.ask_once(&Actor::Operator, "create", "court");
+    let creates = async || world.app.create_organization(&operator(), &input("court"), &user("owner")).await.unwrap();
+    let first = creates().await;
+    let owner = Actor::User { organization: first.organization, user: first.owner, key: None };
+    let renames = async || {
+        let request = world.ask_once(&owner, "rename", "tribunal");
+        world.app.update_organization(&request, &input("tribunal")).await.unwrap().position
+    };
+    let renamed = renames().await;
+    world.app.update_organization(&world.ask(&owner), &input("high-court")).await.unwrap();
+    world.app.update_user(&world.ask(&owner), first.owner, &user("judge")).await.unwrap();
+    world.app.create_user(&world.ask(&owner), &user("owner")).await.unwrap();
+    world.founds("court").await;
+    world.founds("tribunal").await;
+
+    let newest = world.newest();
+    let again = creates().await;
+    assert_eq!((again.organization, again.owner, &again.api_key), (first.organization, first.owner, &first.api_key));
+    assert_eq!((again.outcome.position, renames().await), (first.outcome.position, renamed));
+    assert_eq!(newest, world.newest());
+}
+
+/// What the steps of a process look at may be gone when it is asked for again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_retry_is_answered_though_what_it_needed_is_gone() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let ask = |key: &str| world.ask_once(&tenant.host, key, key);
+    let other = room("other", Some(tenant.host_id));
+    let (other, _) = app.create_room(&world.ask(&tenant.owner), tenant.unit, &other).await.unwrap();
+    let from = world.opens(&tenant).await;
+    let opens = async || app.open_session(&ask("open"), other, &OpeningInput::default()).await.unwrap();
+    let (to, opened) = opens().await;
+    let (host, _) = world.host_joins(&tenant, from).await;
+    let (_, entered) = world.is_let_in(&tenant, &host, "Pat").await;
+    let moves = async || app.move_participant(&ask("move"), from, entered.participant, to).await.unwrap().position;
+    let moved = moves().await;
+    app.end_session(&world.ask(&tenant.owner), to).await.unwrap();
+    assert_eq!(moves().await, moved);
+
+    app.disable_room(&world.ask(&tenant.owner), other).await.unwrap();
+    app.deactivate_user(&world.ask(&tenant.owner), tenant.host_id).await.unwrap();
+    let (same, again) = opens().await;
+    assert_eq!((same, again.position), (to, opened.position));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

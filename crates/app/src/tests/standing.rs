@@ -6,7 +6,9 @@ use witan_domain::{
     settings::SettingValue,
 };
 
-use crate::{entry::Entered, invitations::CreatedInvitation, opening::OpeningInput, testing::*, *};
+use crate::{
+    entry::Entered, invitations::CreatedInvitation, opening::OpeningInput, presence::UNHEARD_SECONDS_MAX, testing::*, *,
+};
 
 /// Comes by an invitation once more: with a new join token, straight in.
 async fn joins_again(world: &World, invitation: &CreatedInvitation) -> Result<Entered, Error> {
@@ -261,6 +263,31 @@ async fn before_the_window_opens_one_may_knock_and_no_more() {
     assert_eq!(code(joins_again(&world, &invitation).await), "KNOCK_NEEDED");
     world.clock.pass(600);
     assert_eq!(code(joins_again(&world, &invitation).await), "OK");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_never_connects_is_there_while_they_are_heard_of() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let session = world.opens(&tenant).await;
+    let (host, _) = world.host_joins(&tenant, session).await;
+    let (guest, entered) = world.is_let_in(&tenant, &host, "Pat").await;
+    let looks = async || {
+        app.presence.forget_unheard(world.clock.now());
+        app.drop_absent(tenant.organization, session).await;
+        stands(&world, &tenant, session, entered.participant)
+    };
+    assert_eq!(looks().await, ParticipantState::Joined, "they have just come");
+    world.clock.pass(UNHEARD_SECONDS_MAX - 1);
+    assert_eq!(looks().await, ParticipantState::Joined);
+    world.actor(&entered).await;
+    world.clock.pass(UNHEARD_SECONDS_MAX - 1);
+    assert_eq!(looks().await, ParticipantState::Joined, "they asked for something meanwhile");
+    app.connection_opened(&guest);
+    world.clock.pass(1);
+    assert_eq!(looks().await, ParticipantState::Joined, "they are connected");
+    app.connection_closed(&guest);
+    assert_eq!(looks().await, ParticipantState::Reconnecting);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,15 @@
 //! Another organization's ids are as if there were none; refusals are in the trail, and can't fill it.
 
-use witan_domain::{Actor, audit, person::Ground, settings::Level};
+use witan_domain::{
+    Actor, audit,
+    person::Ground,
+    settings::{Level, SettingValue},
+};
 use witan_event_store::EventStore;
 
-use crate::{history::Moment, join_tokens::Door, opening::OpeningInput, testing::*, *};
+use crate::{
+    history::Moment, join_tokens::Door, opening::OpeningInput, organizations::OrganizationInput, testing::*, *,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_ids_are_not_found() {
@@ -53,6 +59,33 @@ async fn foreign_ids_are_not_found() {
         touched.into_iter().all(|recorded| recorded.envelope.organization() == Some(court.organization)),
         "nothing of the clinic's was touched"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspension_stops_new_sessions_only() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let session = world.opens(&tenant).await;
+    let operator = || world.ask(&Actor::Operator);
+    app.suspend_organization(&operator(), tenant.organization).await.unwrap();
+
+    let owner = || world.ask(&tenant.owner);
+    let other = room("other", Some(tenant.host_id));
+    let (other, _) = app.create_room(&owner(), tenant.unit, &other).await.unwrap();
+    let opens = async || code(app.open_session(&world.ask(&tenant.host), other, &OpeningInput::default()).await);
+    assert_eq!(opens().await, "ORGANIZATION_NOT_ACTIVE");
+    let (host, _) = world.host_joins(&tenant, session).await;
+    world.is_let_in(&tenant, &host, "Pat").await;
+    let settings = Level::setting([SettingValue::ParticipantsMax(7)]);
+    assert_eq!(code(app.set_organization_settings(&owner(), settings).await), "OK");
+    let role = witan_domain::AccountRole::Owner;
+    let granted = app.grant_role(&owner(), tenant.host_id, role, witan_domain::RoleScope::Organization, None).await;
+    assert_eq!(code(granted), "OK");
+    let renamed = OrganizationInput { slug: "hospital".into(), full_name: "A hospital".into(), ..Default::default() };
+    assert_eq!(code(app.update_organization(&owner(), &renamed).await), "OK");
+
+    app.reactivate_organization(&operator(), tenant.organization).await.unwrap();
+    assert_eq!(opens().await, "OK");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -57,6 +57,11 @@ fn after(state: OrganizationState, command: &OrganizationCommand) -> Result<Orga
     Ok(events.iter().fold(state, |state, event| Organization::evolve(state, event, Timestamp(1))))
 }
 
+fn lobby_locked() -> OrganizationCommand {
+    let settings = Level::setting([SettingValue::Lobby(true)]).locking([SettingName::Lobby]);
+    OrganizationCommand::SetOrganizationSettings(SetOrganizationSettings { settings })
+}
+
 #[test]
 fn create_organization() {
     let events = Organization::decide(&OrganizationState::Absent, &create()).unwrap();
@@ -139,11 +144,20 @@ fn suspend_reactivate_and_close_organization() {
     let close = OrganizationCommand::CloseOrganization(CloseOrganization {});
     let suspended = given(&[create(), suspend.clone(), suspend.clone()]);
     assert_eq!(suspended.facts().unwrap().status, OrganizationStatus::Suspended);
-    assert_eq!(Organization::decide(&suspended, &update(|_| {})), Err(OrganizationRejection::OrganizationSuspended));
+    let other_plan = update(|details| details.plan = "large".into());
+    for command in [other_plan, grant(BEAT), lobby_locked()] {
+        assert_eq!(
+            Organization::decide(&suspended, &command).unwrap().len(),
+            1,
+            "a suspension stops new sessions only"
+        );
+    }
     let active = given(&[create(), suspend, reactivate.clone(), reactivate.clone()]);
     assert_eq!(active.facts().unwrap().status, OrganizationStatus::Active);
     let closed = given(&[create(), close.clone(), close]);
-    assert_eq!(Organization::decide(&closed, &reactivate), Err(OrganizationRejection::OrganizationClosed));
+    for command in [reactivate, update(|_| {}), grant(BEAT), lobby_locked()] {
+        assert_eq!(Organization::decide(&closed, &command), Err(OrganizationRejection::OrganizationClosed));
+    }
 }
 
 #[test]

@@ -53,6 +53,7 @@ impl EndReason {
     ];
 }
 
+/// The session began: with its settings, copied from the levels that they come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionPrepared {
     pub session: SessionId,
@@ -66,38 +67,45 @@ pub struct SessionPrepared {
     pub continues: Option<SessionId>,
 }
 
+/// Media is ready for the session, or not needed: people may come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionReady {}
 
+/// Someone came to the session's door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantKnocked {
     pub arrival: Box<Arrival>,
 }
 
+/// Whoever knocked may come in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantAdmitted {
     pub participant: ParticipantId,
     pub ground: AdmissionGround,
 }
 
+/// Whoever knocked may not come in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantDenied {
     pub participant: ParticipantId,
     pub reason: Option<Private>,
 }
 
+/// Whoever was at the door is gone from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnockWithdrawn {
     pub participant: ParticipantId,
     pub reason: WithdrawalReason,
 }
 
+/// Nobody answered the knock in time, or an admission was not used in time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnockTimedOut {
     pub participant: ParticipantId,
     pub reason: KnockTimeoutReason,
 }
 
+/// Someone is in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantJoined {
     pub participant: ParticipantId,
@@ -105,38 +113,45 @@ pub struct ParticipantJoined {
     pub arrival: Option<Box<Arrival>>,
 }
 
+/// The last connection of someone who is in was lost: they are reconnecting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantDropped {
     pub participant: ParticipantId,
 }
 
+/// Someone who had dropped is back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantReconnected {
     pub participant: ParticipantId,
 }
 
+/// Someone who was in is out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantLeft {
     pub participant: ParticipantId,
     pub reason: LeaveReason,
 }
 
+/// A host put someone on hold: they are in, and neither hear nor are heard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantHeld {
     pub participant: ParticipantId,
 }
 
+/// The hold is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantReleased {
     pub participant: ParticipantId,
 }
 
+/// A host moved someone to another session: they are out of this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantMoved {
     pub participant: ParticipantId,
     pub to: SessionId,
 }
 
+/// A host sent someone away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantRemoved {
     pub participant: ParticipantId,
@@ -144,46 +159,55 @@ pub struct ParticipantRemoved {
     pub reason: Option<Private>,
 }
 
+/// A host stopped what someone sends from this source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantMuted {
     pub participant: ParticipantId,
     pub source: MediaSource,
 }
 
+/// A host took the mute back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantUnmuted {
     pub participant: ParticipantId,
     pub source: MediaSource,
 }
 
+/// Someone has another role in this session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantRoleChanged {
     pub participant: ParticipantId,
     pub role: SessionRole,
 }
 
+/// Nobody new comes in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionLocked {}
 
+/// People may come in again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionUnlocked {}
 
+/// The session may last longer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionExtended {
     /// By so many.
     pub minutes: u32,
 }
 
+/// The session ends by its maximum duration in so many minutes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitWarned {
     pub minutes_left: u32,
 }
 
+/// A setting of this session was changed while it was live.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettingChanged {
     pub value: SettingValue,
 }
 
+/// A participant consented, or their guardian for them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsentGiven {
     pub participant: ParticipantId,
@@ -193,18 +217,22 @@ pub struct ConsentGiven {
     pub given_by: ParticipantId,
 }
 
+/// A consent holds no more from now on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsentWithdrawn {
     pub participant: ParticipantId,
     pub purpose: ConsentPurpose,
 }
 
+/// The media of the session was lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionInterrupted {}
 
+/// The media of the session is back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionResumed {}
 
+/// The session is over; everybody who was in has left before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionEnded {
     pub reason: EndReason,

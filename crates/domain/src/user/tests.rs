@@ -33,12 +33,12 @@ fn create() -> UserCommand {
 fn update(change: impl FnOnce(&mut UserDetails), unit_living: bool) -> UserCommand {
     let mut details = details();
     change(&mut details);
-    UserCommand::UpdateUser(UpdateUser { details, unit_living })
+    UserCommand::UpdateUser(UpdateUser { details, unit_living, person_erased: false })
 }
 
 fn grant(role: AccountRole, scope: RoleScope, expires_at: Option<u64>) -> UserCommand {
     let expires_at = expires_at.map(Timestamp::from_seconds);
-    UserCommand::GrantRole(GrantRole { role, scope, expires_at, unit_living: true, now: NOW })
+    UserCommand::GrantRole(GrantRole { role, scope, expires_at, unit_living: true, person_erased: false, now: NOW })
 }
 
 fn revoke(role: AccountRole, scope: RoleScope) -> UserCommand {
@@ -47,6 +47,10 @@ fn revoke(role: AccountRole, scope: RoleScope) -> UserCommand {
 
 fn deactivate(owner: bool) -> UserCommand {
     UserCommand::DeactivateUser(DeactivateUser { owner })
+}
+
+fn reactivate(person_erased: bool) -> UserCommand {
+    UserCommand::ReactivateUser(ReactivateUser { person_erased })
 }
 
 /// The state after these commands, each of which must be accepted.
@@ -88,8 +92,23 @@ fn deactivate_and_reactivate_user() {
     assert_eq!(User::decide(&deactivated, &deactivate(false)), Ok(vec![]));
     let host = grant(AccountRole::Host, RoleScope::Organization, None);
     assert_eq!(User::decide(&deactivated, &host), Err(UserRejection::UserNotActive));
-    let back = given(&[create(), deactivate(false), UserCommand::ReactivateUser(ReactivateUser {})]);
+    let back = given(&[create(), deactivate(false), reactivate(false)]);
     assert!(back.is_active());
+}
+
+#[test]
+fn an_erased_person_s_account_stays_as_it_is() {
+    let state = given(&[create(), grant(AccountRole::Host, UNIT, None), deactivate(false)]);
+    let refused = |command| User::decide(&state, &command).unwrap_err();
+    assert_eq!(refused(reactivate(true)), UserRejection::PersonErased);
+    let UserCommand::UpdateUser(update) = update(|details| details.unit = Some(UnitId(4)), true) else { panic!() };
+    assert_eq!(refused(UpdateUser { person_erased: true, ..update }.into()), UserRejection::PersonErased);
+    let UserCommand::GrantRole(grant) = grant(AccountRole::Admin, UNIT, None) else { panic!() };
+    assert_eq!(refused(GrantRole { person_erased: true, ..grant }.into()), UserRejection::PersonErased);
+    assert_eq!(User::decide(&state, &revoke(AccountRole::Host, UNIT)).unwrap().len(), 1, "what is less may be");
+    let active = given(&[create()]);
+    assert_eq!(User::decide(&active, &reactivate(true)), Ok(vec![]));
+    assert_eq!(User::decide(&active, &deactivate(false)).unwrap().len(), 1);
 }
 
 #[test]
@@ -104,8 +123,9 @@ fn grant_role() {
     assert_eq!(refused(grant(AccountRole::Host, UNIT, Some(1_000))), UserRejection::ExpiryPassed);
     assert_eq!(refused(grant(AccountRole::Owner, RoleScope::Organization, None)), UserRejection::RoleOfOrganization);
     assert_eq!(refused(grant(AccountRole::UnitAdmin, RoleScope::Organization, None)), UserRejection::RoleOfUnit);
-    let elsewhere = GrantRole { role: AccountRole::Host, scope: UNIT, expires_at: None, unit_living: false, now: NOW };
-    assert_eq!(refused(UserCommand::GrantRole(elsewhere)), UserRejection::UnitNotLiving);
+    let UserCommand::GrantRole(host) = grant(AccountRole::Host, UNIT, None) else { panic!("it grants") };
+    let elsewhere = UserCommand::GrantRole(GrantRole { unit_living: false, ..host });
+    assert_eq!(refused(elsewhere), UserRejection::UnitNotLiving);
 }
 
 #[test]

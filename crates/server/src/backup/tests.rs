@@ -1,10 +1,12 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::watch;
-use witan_domain::{EventId, OrganizationId, PersonId, Timestamp};
+use witan_domain::{Aggregate, EventId, OrganizationId, PersonId, Timestamp, person::Person};
 use witan_event_store::{Append, ExpectedVersion, NewEvent};
 
 use super::*;
-use crate::wiring::System;
+use crate::{admin::NewOrganization, metrics::Metrics, stage::Stage, wiring::System};
 
 const ORGANIZATION: OrganizationId = OrganizationId(1);
 const ANNA: PersonId = PersonId(2);
@@ -109,6 +111,50 @@ async fn who_was_erased_since_is_erased_again() {
     let there = Made { folder: tempfile::tempdir().unwrap(), parts: Parts::new(&restored.data) };
     let revealed = there.vault().reveal(ORGANIZATION, "user-1", "display_name", &secret).unwrap();
     assert_eq!(revealed, witan_vault::Revealed::Erased);
+}
+
+async fn opens(data: &Path) -> Arc<System> {
+    let folder = DataFolder::open_or_make(data, "serve", System::fill).unwrap();
+    System::open(folder, &Config::default(), Metrics::new(), Stage::default()).await.unwrap()
+}
+
+/// The restored log ends before the erasure: the first start records it, so that histories and audits say what everybody
+/// sees.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_log_says_who_was_erased_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let system = opens(&data).await;
+    let new = NewOrganization {
+        slug: "north".into(),
+        name: "North Clinic".into(),
+        owner_login: "anna".into(),
+        owner_name: "Anna".into(),
+        owner_email: None,
+    };
+    let organization: OrganizationId =
+        system.create_organization(new, None).await.unwrap().organization.parse().unwrap();
+    system.vault.create_person(organization, ANNA).await.unwrap();
+    system.close().await.unwrap();
+    drop(system);
+    let made = Made { parts: DataFolder::open(&data).unwrap().parts(), folder };
+    made.back_up();
+    made.vault().erase(organization, ANNA).wait().unwrap();
+    let restored = made.restore("restored", Some(Erasures::read(&data).unwrap())).unwrap();
+
+    for _ in 0..2 {
+        let system = opens(&restored.data).await;
+        let stream = Person::stream(ANNA);
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        while system.store.read_stream(&stream, 0, Direction::Forward, 9).unwrap().is_empty() {
+            assert!(tokio::time::Instant::now() < until, "the erasure is not recorded");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let events = system.store.read_stream(&stream, 0, Direction::Forward, 9).unwrap();
+        assert_eq!((events.len(), events[0].envelope.kind()), (1, "PersonErased"));
+        assert_eq!(events[0].envelope.organization(), Some(organization));
+        system.close().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

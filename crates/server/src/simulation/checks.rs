@@ -124,6 +124,9 @@ pub async fn check(system: &System, acknowledged: &[Acknowledged], known: &Known
         let left = system.vault.aliases_of(*organization, *person).unwrap();
         assert!(left.is_empty(), "{person} was erased");
         assert!(system.vault.erased().unwrap().contains(&(*organization, *person)), "{person} was erased");
+        for row in system.read_models.users_of(*organization, *person).unwrap() {
+            assert!(!row.state.is_active(), "{person} was erased, and has an active account");
+        }
     }
 }
 
