@@ -6,6 +6,7 @@
 pub mod cursor;
 pub mod deadlines;
 pub mod erasures;
+pub mod keys;
 pub mod ledger;
 pub mod media;
 pub mod owners;
@@ -40,6 +41,8 @@ impl Leadership {
 pub struct Progress {
     pub position: Position,
     pub stopped: Option<String>,
+    /// How many things it tries again and again in vain, while the rest goes on.
+    pub failing: usize,
 }
 
 /// The reactors' names and how each is doing, for health and metrics.
@@ -69,12 +72,13 @@ pub fn start(
         Run { app: Arc::clone(app), name, cursor, stop: stop.clone(), progress: sender }
     };
     let (sessions, media, erasures) = (add("sessions"), add("media"), add("erasures"));
-    let (owners, deadlines, ledger) = (add("owners"), add("deadlines"), add("ledger"));
+    let (owners, keys, deadlines, ledger) = (add("owners"), add("keys"), add("deadlines"), add("ledger"));
     let tasks = vec![
         tokio::spawn(sessions.each(Reaction::Sessions)),
         tokio::spawn(media::run(media)),
         tokio::spawn(erasures.each(Reaction::Erasures)),
         tokio::spawn(owners.each(Reaction::Owners)),
+        tokio::spawn(keys.each(Reaction::Keys)),
         tokio::spawn(deadlines::run(deadlines)),
         tokio::spawn(ledger::run(ledger)),
     ];
@@ -88,6 +92,7 @@ enum Reaction {
     Media,
     Erasures,
     Owners,
+    Keys,
 }
 
 impl Reaction {
@@ -97,6 +102,7 @@ impl Reaction {
             Self::Media => media::react(app, recorded).await,
             Self::Erasures => erasures::react(app, recorded).await,
             Self::Owners => owners::react(app, recorded).await,
+            Self::Keys => keys::react(app, recorded).await,
         }
     }
 }
@@ -166,6 +172,10 @@ impl Run {
 
     pub fn reached(&self, position: Position) {
         self.progress.send_modify(|progress| progress.position = position);
+    }
+
+    pub fn fails_at(&self, failing: usize) {
+        self.progress.send_if_modified(|progress| std::mem::replace(&mut progress.failing, failing) != failing);
     }
 
     /// The reactor is done: in good order, or visibly not.

@@ -385,6 +385,14 @@ pub(crate) struct Running {
     tasks: Vec<JoinHandle<()>>,
 }
 
+impl Running {
+    /// How many things this reactor tries again in vain.
+    pub fn failing(&self, reactor: &str) -> usize {
+        let mut progress = self.reactors.progress();
+        progress.find(|(name, _)| *name == reactor).expect("there is such a reactor").1.failing
+    }
+}
+
 pub(crate) fn user(login: &str) -> NewUser {
     NewUser { login: login.into(), name: format!("Name of {login}"), ..NewUser::default() }
 }
@@ -537,5 +545,23 @@ impl Lookups for LogDirectory {
             ties.in_live_session |= live.into_iter().any(|there| there.person == person && !there.state.is_final());
         }
         Ok(ties)
+    }
+
+    fn accounts_of(&self, organization: OrganizationId, person: PersonId) -> Result<Vec<UserId>, Error> {
+        let mut accounts = self.ids::<User>(organization);
+        accounts.retain(|user| {
+            let state = self.state::<User>(organization, *user).unwrap().unwrap_or_default();
+            state.facts().is_ok_and(|facts| facts.person == person)
+        });
+        Ok(accounts)
+    }
+
+    fn keys_of(&self, organization: OrganizationId, user: UserId) -> Result<Vec<ApiKeyId>, Error> {
+        let mut keys = self.ids::<ApiKey>(organization);
+        keys.retain(|key| {
+            let state = self.state::<ApiKey>(organization, *key).unwrap().unwrap_or_default();
+            state.facts().is_ok_and(|facts| facts.user == user)
+        });
+        Ok(keys)
     }
 }

@@ -1,3 +1,4 @@
+mod crowds;
 mod doors;
 mod feeds;
 mod names;
@@ -5,4 +6,5 @@ mod reactions;
 mod retries;
 mod standing;
 mod story;
+mod takeover;
 mod tenants;

@@ -33,7 +33,7 @@ pub(crate) async fn react(app: &App, recorded: &Recorded) -> Result<(), Error> {
     }
 }
 
-fn named_owner(event: &OrganizationEvent) -> Option<UserId> {
+pub(super) fn named_owner(event: &OrganizationEvent) -> Option<UserId> {
     match event {
         OrganizationEvent::OwnerGranted(granted) => Some(granted.user),
         OrganizationEvent::OrganizationCreated(_)
