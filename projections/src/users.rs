@@ -186,6 +186,21 @@ impl ReadModels {
         self.list(API_KEYS_BY_CREATION, &prefix, page, |key: ApiKeyId| self.find_api_key(organization, key))
     }
 
+    /// The API keys that act as a user: found among all of the organization's, which are few.
+    pub fn keys_of(&self, organization: OrganizationId, user: UserId) -> Result<Vec<ApiKeyId>, ProjectionError> {
+        let mut page = Page { rows_max: crate::PAGE_ROWS_MAX, ..Page::default() };
+        let mut keys = Vec::new();
+        loop {
+            let listed = self.list_api_keys(organization, &page)?;
+            let facts = listed.rows.iter().filter_map(|(_, row)| row.state.facts().ok());
+            keys.extend(facts.filter(|facts| facts.user == user).map(|facts| facts.key));
+            match listed.rows.last() {
+                Some((cursor, _)) if listed.more => page.after = Some(cursor.clone()),
+                Some(_) | None => return Ok(keys),
+            }
+        }
+    }
+
     /// The key with this prefix, whoever's it is: for authentication alone.
     pub fn find_api_key_by_prefix(&self, prefix: &str) -> Result<Option<(OrganizationId, ApiKeyRow)>, ProjectionError> {
         let Some(place) = self.rows(API_KEYS_BY_PREFIX).find::<KeyPlace>(&prefix_key(prefix))? else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use witan_auth::{ApiKeySecret, Operation, Resource, ResourceKind, Scopes};
 use witan_domain::{
-    ApiKeyId, OrganizationId, Timestamp, UserId,
+    Actor, Aggregate, ApiKeyId, OrganizationId, Timestamp, UserId,
     api_key::{ApiKey, ApiKeyState, CreateApiKey, RevokeApiKey, UseApiKey},
     text::SecretHash,
 };
@@ -58,13 +58,16 @@ impl App {
         };
         random[5..].copy_from_slice(&secret);
         let secret = ApiKeySecret::new(random);
-        let wanted = scopes.clone();
         let user = new.user;
+        let wanted =
+            Resource { scopes: Some(scopes.clone()), ..key_resource(organization, key.to_string(), Some(user)) };
+        let of_key = wanted.clone();
         let task = self
             .begin::<ApiKey>(request, Some(organization), key, Operation::CreateApiKey, Presence::Optional, move |_| {
-                Resource { scopes: Some(wanted.clone()), ..key_resource(organization, key.to_string(), Some(user)) }
+                of_key.clone()
             })
             .await?;
+        self.check_expiry(request, organization, new.expires_at)?;
         let command = CreateApiKey {
             organization,
             key,
@@ -78,7 +81,44 @@ impl App {
             now: task.now(),
         };
         let outcome = self.finish_grant(task, &command.into()).await?;
+        // The user may have got a role while this was recorded: the reactor `keys` sees only the keys from before.
+        if let Err(error) = self.authorise(request, Operation::CreateApiKey, &wanted).await {
+            self.revoke_key(&Request::system(request.correlation, request.causation), organization, key).await?;
+            return Err(error);
+        }
         Ok(CreatedApiKey { key, text: secret.text(), outcome })
+    }
+
+    /// A key that ends makes none that goes on.
+    fn check_expiry(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        wanted: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let Actor::User { key: Some(by), .. } = request.actor else { return Ok(()) };
+        let by = self.load_own::<ApiKey>(Some(organization), &ApiKey::stream(by))?;
+        let latest = by.state.facts().map_err(Error::rejected)?.expires_at;
+        match latest {
+            Some(latest) if wanted.is_none_or(|wanted| wanted > latest) => Err(Error::invalid(
+                "expiresAt",
+                "expiresAt is missing, or later than the end of the key that you come by; expected that end or earlier",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Revokes a key by witan itself.
+    pub(crate) async fn revoke_key(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        key: ApiKeyId,
+    ) -> Result<(), Error> {
+        let (operation, there) = (Operation::RevokeApiKey, Presence::Needed("API key"));
+        let resource = |_: &_| Resource::default();
+        let task = self.begin::<ApiKey>(request, Some(organization), key, operation, there, resource).await?;
+        self.finish_grant(task, &RevokeApiKey {}.into()).await.map(|_| ())
     }
 
     pub async fn revoke_api_key(&self, request: &Request, key: ApiKeyId) -> Result<Outcome<ApiKey>, Error> {

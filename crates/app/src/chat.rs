@@ -2,17 +2,22 @@
 
 use witan_auth::Operation;
 use witan_domain::{
-    Aggregate, MessageId, SessionId,
-    chat::{Chat, MESSAGE_TEXT_CHARS_MAX, RemoveMessage, SendMessage},
+    Aggregate, MessageId, ParticipantId, SessionId,
+    chat::{Chat, ChatStanding, MESSAGE_TEXT_CHARS_MAX, RemoveMessage, SendMessage},
     session::Session,
 };
 
 use crate::{
     App, Error, Outcome, Request,
-    execute::Presence,
+    execute::{Presence, Task},
     personal::Text,
     sessions::{own_participant, session_resource},
 };
+
+/// How many messages one participant sends at once, if they don't moderate.
+pub const MESSAGES_AT_ONCE: u32 = 30;
+/// After how long they send one more.
+pub const MESSAGE_INTERVAL_MILLIS: u32 = 500;
 
 impl App {
     /// Says something to all who are in.
@@ -39,10 +44,25 @@ impl App {
         let author = own_participant(request, &state)?;
         let person = state.record().and_then(|record| record.participant(author)).map(|author| author.person);
         let person = person.ok_or(Error::NotFound { what: "participant" })?;
-        let message = MessageId(self.id_for(request, "message"));
+        let standing = state.chat_standing(author);
+        self.slow_down(author, standing, &task)?;
+        let message = MessageId(self.id_for(request, &format!("message in {session}")));
         let text = self.protect(organization, person, task.stream(), "text", text)?;
-        let command = SendMessage { message, author, text, standing: state.chat_standing(author), now: task.now() };
+        let command = SendMessage { message, author, text, standing, now: task.now() };
         Ok((message, task.finish(&command.into()).await?))
+    }
+
+    /// Who doesn't moderate says so much at once: a flood is no talk. A retry is none of it.
+    fn slow_down(&self, author: ParticipantId, standing: ChatStanding, task: &Task<'_, Chat>) -> Result<(), Error> {
+        let moderates = matches!(standing, ChatStanding::In { moderates: true, .. });
+        if moderates || task.answered()?.is_some() || self.messages.take(author, task.now()) {
+            return Ok(());
+        }
+        Err(Error::Rejected {
+            code: "TOO_MANY_MESSAGES",
+            field: None,
+            message: "Too many messages were sent at once: try again in a few seconds.".into(),
+        })
     }
 
     /// Marks a message as removed: one's own, or anyone's where a host asks.

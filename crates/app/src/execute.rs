@@ -18,6 +18,9 @@ use crate::{
     streams::Loaded,
 };
 
+// A session's end says of everyone who is there that they are not any more: one append, whoever came.
+const _: () = assert!(envelope::APPEND_EVENTS_MAX > witan_domain::session::ARRIVALS_MAX);
+
 /// How often a command is decided anew because another process was faster.
 const ATTEMPTS_MAX: usize = 5;
 

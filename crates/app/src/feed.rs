@@ -75,7 +75,7 @@ impl Feeds {
             store,
             channels: Arc::default(),
             catching_up: Arc::new(Semaphore::new(CATCHING_UP_MAX)),
-            progress: watch::Sender::new(Progress { position, stopped: None }),
+            progress: watch::Sender::new(Progress { position, ..Progress::default() }),
         }
     }
 

@@ -54,7 +54,9 @@ impl App {
                 move |_| of_room.clone(),
             )
             .await?;
-        task.answered()?;
+        if task.answered()?.is_none() {
+            self.check_external_id(request, organization, input.external_id.as_deref(), None).await?;
+        }
         let details = self.invitation_details(request, task.stream(), input).await?;
         let secret = match &request.idempotency {
             Some(idempotency) => {
@@ -157,6 +159,10 @@ impl App {
         let loaded = self.streams.load::<Invitation>(&stream)?;
         let organization = loaded.organization.ok_or_else(wrong)?;
         let InvitationState::Present(facts) = &loaded.state else { return Err(wrong()) };
+        // Whatever else is answered differs by what the invitation is: it is only for those who know the secret.
+        if facts.secret_sha256 != SecretHash(secret.sha256()) {
+            return Err(wrong());
+        }
         let (room, invited) = (facts.room, Invited::at(facts, self.sources.now()));
         drop(loaded);
         let token = TokenId(self.id_for(request, "join token"));

@@ -131,7 +131,7 @@ impl App {
         let person = self.user_state(organization, user)?.facts().map_err(Error::rejected)?.person;
         let coming = Coming { person, user: Some(user), invited: None, password: shown };
         let token = TokenId(self.id_for(request, &format!("join token {session}")));
-        self.signed(organization, session, access, coming, token)
+        self.signed(room, session, access, coming, token)
     }
 
     /// Always a new token for a new person, whatever the idempotency key: two strangers may choose the same one. Nothing
@@ -162,7 +162,7 @@ impl App {
         }
         let person = PersonId(self.sources.ulid());
         let coming = Coming { person, user: None, invited: None, password: shown };
-        self.signed(room.organization, session, access, coming, TokenId(self.sources.ulid()))
+        self.signed(room, session, access, coming, TokenId(self.sources.ulid()))
     }
 
     /// A join token for an invitee, by the invitation's secret, while the invitation is good.
@@ -187,7 +187,7 @@ impl App {
         // Before the window opens they may knock and no more.
         access.lobby |= invited.early;
         let coming = Coming { person: invited.person, user: None, invited: Some(invited), password: None };
-        self.signed(room.organization, session, access, coming, token)
+        self.signed(room, session, access, coming, token)
     }
 
     /// How the bearer of a token enters now: a grant that was taken away, an invitation that was revoked and a password
@@ -208,7 +208,9 @@ impl App {
         if let Some(invitation) = token.invitation {
             let loaded = self.load_own::<Invitation>(Some(token.organization), &Invitation::stream(invitation))?;
             let now = self.sources.now();
-            let invited = loaded.state.good_at(now).ok().map(|good| Invited::at(good, now));
+            // To this room: one to another is no right to this one.
+            let good = loaded.state.good_at(now).ok().filter(|good| good.room == behind.room.room);
+            let invited = good.map(|good| Invited::at(good, now));
             facts.invited = invited.map(|invited| invited.role);
             early = invited.is_some_and(|invited| invited.early);
         }
@@ -259,13 +261,17 @@ impl App {
 
     fn signed(
         &self,
-        organization: OrganizationId,
+        room: &RoomFacts,
         session: SessionId,
         access: Access,
         coming: Coming,
         id: TokenId,
     ) -> Result<Ticket, Error> {
+        let organization = room.organization;
         let loaded = self.load_own::<Session>(Some(organization), &Session::stream(session))?;
+        if loaded.state.record().is_some_and(|record| record.room != room.room) {
+            return Err(no_live_session());
+        }
         let access = by_setting(access, coming.person, Some(&loaded.state));
         let claims = JoinToken {
             id,

@@ -43,7 +43,7 @@ use std::sync::{
 };
 
 use witan_auth::{Directory, Policies, TokenKey};
-use witan_domain::{Actor, OrganizationId, PersonId, RoomId, SessionId, UnitId, UserId};
+use witan_domain::{Actor, ApiKeyId, OrganizationId, ParticipantId, PersonId, RoomId, SessionId, UnitId, UserId};
 use witan_event_store::EventStore;
 use witan_ledger::{LogReader, MerkleLog, Signer};
 use witan_media::Media;
@@ -66,8 +66,11 @@ pub trait Lookups: Send + Sync + 'static {
     /// The sessions that are live, as far as the read models know.
     fn live_sessions(&self, organization: OrganizationId) -> Result<Vec<SessionId>, Error>;
 
-    /// The accounts of a person.
+    /// The accounts of a person, active or not.
     fn accounts_of(&self, organization: OrganizationId, person: PersonId) -> Result<Vec<UserId>, Error>;
+
+    /// The API keys that act as a user, good or not.
+    fn keys_of(&self, organization: OrganizationId, user: UserId) -> Result<Vec<ApiKeyId>, Error>;
 }
 
 /// What ties a person to the organization.
@@ -113,6 +116,8 @@ pub struct App {
     pub(crate) passwords: passwords::Passwords,
     /// The tokens that rooms give to strangers.
     pub(crate) strangers: rate::Rate<RoomId>,
+    /// The messages that participants send.
+    pub(crate) messages: rate::Rate<ParticipantId>,
     /// The sessions that strangers open.
     pub(crate) openings: rate::Rate<RoomId>,
     pub feeds: feed::Feeds,
@@ -144,6 +149,7 @@ impl App {
             recently: authorise::Memory::default(),
             used_keys: authenticate::UsedKeys::default(),
             strangers: rate::Rate::new(join_tokens::STRANGERS_AT_ONCE, join_tokens::STRANGER_INTERVAL_MILLIS),
+            messages: rate::Rate::new(chat::MESSAGES_AT_ONCE, chat::MESSAGE_INTERVAL_MILLIS),
             openings: rate::Rate::new(opening::OPENINGS_AT_ONCE, opening::OPENING_INTERVAL_MILLIS),
             presence: presence::Presences::default(),
             parts: parts::Parts::default(),

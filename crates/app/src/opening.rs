@@ -7,11 +7,14 @@ use witan_auth::{Operation, Resource};
 use witan_domain::{
     Actor, Aggregate, OrganizationId, PersonId, RoomId, SessionId,
     room::{OpenSession, ReleaseSession, Room, RoomFacts, RoomState, SessionOpened},
-    session::{EndSession, MarkSessionReady, Opener, PrepareSession, Session, SessionState, SessionStatus},
+    session::{
+        EndSession, MarkSessionReady, Opener, PrepareSession, Session, SessionRejection, SessionState, SessionStatus,
+    },
     settings::SettingValue,
 };
 use witan_event_store::{Direction, Position};
 use witan_media::MediaMode;
+use witan_vault::AliasKind;
 
 use crate::{
     App, Error, Outcome, Request,
@@ -102,6 +105,8 @@ impl App {
         let grant = !shown.is_empty();
         let resource = move |state: &RoomState| Resource { grant, ..room_resource(organization, state) };
         self.authorise(request, Operation::OpenSession, &resource(&state)).await?;
+        // The same key in another room names the same session: the room must not be told that it is its own.
+        self.answered::<Session>(request, organization, session, Operation::OpenSession)?;
         if request.actor == Actor::Anonymous && !self.openings.take(room, self.sources.now()) {
             return Err(Error::Rejected {
                 code: "TOO_MANY_OPENINGS",
@@ -162,7 +167,8 @@ impl App {
         Ok(there.version.is_some().then(outcome))
     }
 
-    /// The second step of opening: the session's own stream. Finds itself done when the reactor was faster.
+    /// The second step of opening: the session's own stream. Finds itself done when the reactor was faster. A room that was
+    /// told of another room's session (the same key came for both, at once) is told that it is none of its own.
     pub(crate) async fn prepare_session(
         &self,
         request: &Request,
@@ -172,8 +178,14 @@ impl App {
         // The opening was authorised as a whole; who opened it stands in the command.
         let request = Request { actor: Actor::System, scopes: None, expected_version: None, ..request.clone() };
         let (organization, session) = (room.organization, opened.session);
-        let outcome = if let Some(prepared) = self.prepared(organization, session)? {
-            prepared
+        let there = self.load_own::<Session>(Some(organization), &Session::stream(session))?;
+        if there.state.record().is_some_and(|record| record.room != room.room) {
+            let request = Request::system(request.correlation, request.causation);
+            let released = self.release_session(&request, organization, room.room, session).await;
+            return Err(released.err().unwrap_or(Error::rejected(SessionRejection::SessionAlreadyPrepared)));
+        }
+        let outcome = if there.version.is_some() {
+            Outcome { state: there.state.clone(), version: there.version, position: None }
         } else {
             let record = self.record_in_session(room, session, opened.record.as_ref())?;
             let command = PrepareSession {
@@ -304,7 +316,7 @@ impl App {
         let Some(record_id) = record_id else { return Ok(None) };
         let text = Text::required("recordId", record_id.trim(), RECORD_ID_CHARS_MAX)?;
         let fresh = PersonId(self.id_for(request, &format!("record of {session}")));
-        let person = self.person_for(organization, Some(&format!("record {}", text.as_str())), fresh).await?;
+        let person = self.vault.person(organization, AliasKind::RecordId, text.as_str(), fresh).await?;
         self.protect(organization, person, &Room::stream(room), "record", text).map(Some)
     }
 }

@@ -1,15 +1,13 @@
 //! Passwords of rooms: set as part of a level's policies, checked at the door.
 //!
-//! A check costs some ten milliseconds of a processor and 19 MiB. So few run at once, off the threads that serve requests;
-//! few more wait; and of wrong ones a room takes so many a minute only. Who has the right one costs the room nothing.
+//! A check costs some ten milliseconds of a processor and 19 MiB, right or wrong. So few run at once, off the threads that
+//! serve requests; few more wait, and of these a room has its share; a room has so many checked a second, and of wrong ones
+//! takes so many a minute only.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     num::NonZero,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,8 +24,15 @@ use crate::{App, Error, Request, rate::Rate};
 pub const WRONG_PASSWORDS_AT_ONCE: u32 = 10;
 /// After how long it takes one more: 14,400 a day.
 pub const WRONG_PASSWORD_INTERVAL_MILLIS: u32 = 6_000;
+/// How many passwords of one room are checked at once: a webinar's guests, who all know it and come in its first minute.
+/// From strangers and from users apart.
+pub const CHECKS_AT_ONCE: u32 = 300;
+/// After how long one more of them is.
+pub const CHECK_INTERVAL_MILLIS: u32 = 200;
 /// How many wait for their turn to be checked: at 40 a second these take twelve seconds.
 const WAITING_MAX: usize = 500;
+/// How many of them wait at one room: whoever knows the password of one keeps nobody out of the others.
+const WAITING_OF_ROOM_MAX: usize = 100;
 
 /// Where a password was tried, and whether by a stranger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +44,8 @@ struct Tried {
 pub(crate) struct Passwords {
     key: Arc<PasswordKey>,
     turns: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    waiting: Mutex<Crowd>,
+    checks: Rate<Tried>,
     wrong: Rate<Tried>,
     /// Tried where there is nothing to guess. It is answered alike, and counted apart: whoever tries a million ids makes
     /// no room's count forgotten.
@@ -54,7 +60,8 @@ impl Passwords {
         Self {
             key: Arc::new(PasswordKey::of(tokens)),
             turns: Arc::new(Semaphore::new((processors / 2).max(1))),
-            waiting: AtomicUsize::new(0),
+            waiting: Mutex::default(),
+            checks: Rate::new(CHECKS_AT_ONCE, CHECK_INTERVAL_MILLIS),
             wrong: rate(),
             in_vain: rate(),
         }
@@ -62,7 +69,7 @@ impl Passwords {
 
     /// The hash of a password that is set at `level`.
     pub async fn hash(&self, level: String, password: Password) -> Result<PasswordHash, Error> {
-        let turn = self.turn().await?;
+        let turn = self.turn(level.clone()).await?;
         self.work(turn, move |key| key.hash(&level, &password)).await
     }
 
@@ -74,11 +81,11 @@ impl Passwords {
         given: &str,
         now: impl Fn() -> Timestamp,
     ) -> Result<bool, Error> {
-        if self.wrong.is_spent(tried, now()) {
+        if self.wrong.is_spent(tried, now()) || !self.checks.take(tried, now()) {
             return Err(too_many());
         }
         let password = Password::given(given);
-        let turn = self.turn().await?;
+        let turn = self.turn(format!("{tried:?}")).await?;
         // Counted in one's turn: those who wait beside others with the right password must not be taken for wrong.
         if !self.wrong.take(tried, now()) {
             return Err(too_many());
@@ -97,8 +104,8 @@ impl Passwords {
         if self.in_vain.take(tried, now) { Ok(()) } else { Err(too_many()) }
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let waiting = Waiting::begin(&self.waiting)?;
+    async fn turn(&self, at: String) -> Result<OwnedSemaphorePermit, Error> {
+        let waiting = Waiting::begin(&self.waiting, at)?;
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         drop(waiting);
         turn.map_err(Error::fault)
@@ -120,22 +127,43 @@ impl Passwords {
     }
 }
 
-/// One of those who wait for a turn, for as long as they do.
-struct Waiting<'a>(&'a AtomicUsize);
+/// Those who wait for a turn: in all, and at each room.
+#[derive(Default)]
+struct Crowd {
+    all: usize,
+    at: HashMap<String, usize>,
+}
+
+/// One of them, for as long as they wait.
+struct Waiting<'a> {
+    crowd: &'a Mutex<Crowd>,
+    at: String,
+}
 
 impl<'a> Waiting<'a> {
-    fn begin(waiting: &'a AtomicUsize) -> Result<Self, Error> {
-        let this = Self(waiting);
-        if waiting.fetch_add(1, Relaxed) >= WAITING_MAX {
+    fn begin(all: &'a Mutex<Crowd>, at: String) -> Result<Self, Error> {
+        let mut crowd = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = crowd.at.get(&at).copied().unwrap_or(0);
+        if crowd.all >= WAITING_MAX || here >= WAITING_OF_ROOM_MAX {
             return Err(Error::Unavailable("Too many passwords are being checked: try again in a few seconds.".into()));
         }
-        Ok(this)
+        crowd.all += 1;
+        crowd.at.insert(at.clone(), here + 1);
+        drop(crowd);
+        Ok(Self { crowd: all, at })
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        crowd.all -= 1;
+        if let Some(here) = crowd.at.get_mut(&self.at) {
+            *here -= 1;
+            if *here == 0 {
+                crowd.at.remove(&self.at);
+            }
+        }
     }
 }
 
@@ -143,7 +171,7 @@ fn too_many() -> Error {
     Error::Rejected {
         code: "TOO_MANY_ATTEMPTS",
         field: Some("password".into()),
-        message: "Too many wrong passwords were given here lately: try again in a minute.".into(),
+        message: "Too many passwords were given here lately: try again in a minute.".into(),
     }
 }
 
@@ -238,6 +266,35 @@ mod tests {
         assert!(passwords.knows(user, &hash, "correct horse", || NOW).await.unwrap());
         let later = || NOW.plus_seconds(u64::from(WRONG_PASSWORD_INTERVAL_MILLIS / 1_000));
         assert!(passwords.knows(TRIED, &hash, "correct horse", later).await.unwrap());
+    }
+
+    /// Whoever knows one room's password must not have the processors, nor the places of those who wait elsewhere.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn right_ones_are_checked_so_often_too() {
+        let passwords = passwords();
+        let hash = hash_of(&passwords, "correct horse").await;
+        let spent = (0..CHECKS_AT_ONCE).filter(|_| passwords.checks.take(TRIED, NOW)).count();
+        assert_eq!(spent, CHECKS_AT_ONCE as usize);
+        let refused = passwords.knows(TRIED, &hash, "correct horse", || NOW).await;
+        assert_eq!(refused.unwrap_err().code(), "TOO_MANY_ATTEMPTS");
+        let elsewhere = Tried { place: 8, ..TRIED };
+        assert!(passwords.knows(elsewhere, &hash, "correct horse", || NOW).await.unwrap());
+        let later = || NOW.plus_seconds(1);
+        assert!(passwords.knows(TRIED, &hash, "correct horse", later).await.unwrap());
+    }
+
+    #[test]
+    fn a_room_has_its_share_of_those_who_wait() {
+        let crowd = Mutex::default();
+        let here: Vec<_> = (0..WAITING_OF_ROOM_MAX).map(|_| Waiting::begin(&crowd, "here".into()).unwrap()).collect();
+        assert_eq!(Waiting::begin(&crowd, "here".into()).err().map(|error| error.code()), Some("UNAVAILABLE"));
+        let elsewhere: Vec<_> = (here.len()..WAITING_MAX)
+            .map(|n| Waiting::begin(&crowd, (n / WAITING_OF_ROOM_MAX).to_string()).unwrap())
+            .collect();
+        assert!(Waiting::begin(&crowd, "a last one".into()).is_err());
+        drop((here, elsewhere));
+        assert!(Waiting::begin(&crowd, "here".into()).is_ok());
+        assert!(crowd.lock().unwrap().at.is_empty());
     }
 
     #[test]

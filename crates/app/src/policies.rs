@@ -49,6 +49,7 @@ pub(crate) struct Hashed(PoliciesInput);
 impl App {
     /// Hashes the passwords that are new: before the level's turn, since it takes its time.
     pub(crate) async fn hash_passwords(&self, level: &str, mut input: PoliciesInput) -> Result<Hashed, Error> {
+        input.check_counts()?;
         let lists = [&mut input.set.open, &mut input.set.join, &mut input.floor.open, &mut input.floor.join];
         for grant in lists.into_iter().flatten().flatten() {
             if let WhoInput::Password(new @ Some(_)) = &mut grant.who
@@ -66,6 +67,18 @@ impl App {
 }
 
 impl PoliciesInput {
+    /// A hash costs much: nobody has more of them made than can be set.
+    fn check_counts(&self) -> Result<(), Error> {
+        for rules in [&self.set, &self.floor] {
+            for (field, list) in [("open", &rules.open), ("join", &rules.join)] {
+                let grants = list.as_deref().unwrap_or_default();
+                let passwords = grants.iter().filter(|grant| matches!(grant.who, WhoInput::Password(_))).count();
+                policy::counts_valid(field, grants.len(), passwords).map_err(Error::rejected)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there is something to hash: nobody makes the server do so who may not set the policies.
     pub(crate) fn has_new_password(&self) -> bool {
         let lists = [&self.set.open, &self.set.join, &self.floor.open, &self.floor.join];

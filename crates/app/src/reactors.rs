@@ -7,6 +7,7 @@ pub mod access;
 pub mod cursor;
 pub mod deadlines;
 pub mod erasures;
+pub mod keys;
 pub mod ledger;
 pub mod media;
 pub mod owners;
@@ -42,6 +43,8 @@ impl Leadership {
 pub struct Progress {
     pub position: Position,
     pub stopped: Option<String>,
+    /// How many things it tries again and again in vain, while the rest goes on.
+    pub failing: usize,
 }
 
 /// The reactors' names and how each is doing, for health and metrics.
@@ -71,7 +74,7 @@ pub fn start(
         Run { app: Arc::clone(app), name, cursor, stop: stop.clone(), progress: sender }
     };
     let (sessions, media, erasures) = (add("sessions"), add("media"), add("erasures"));
-    let (owners, access) = (add("owners"), add("access"));
+    let (owners, access, keys) = (add("owners"), add("access"), add("keys"));
     let (deadlines, ledger) = (add("deadlines"), add("ledger"));
     let tasks = vec![
         tokio::spawn(sessions.each(Reaction::Sessions)),
@@ -79,6 +82,7 @@ pub fn start(
         tokio::spawn(erasures.each(Reaction::Erasures)),
         tokio::spawn(owners.each(Reaction::Owners)),
         tokio::spawn(access.each(Reaction::Access)),
+        tokio::spawn(keys.each(Reaction::Keys)),
         tokio::spawn(deadlines::run(deadlines)),
         tokio::spawn(ledger::run(ledger)),
     ];
@@ -93,6 +97,7 @@ enum Reaction {
     Erasures,
     Owners,
     Access,
+    Keys,
 }
 
 impl Reaction {
@@ -103,6 +108,7 @@ impl Reaction {
             Self::Erasures => erasures::react(app, recorded).await,
             Self::Owners => owners::react(app, recorded).await,
             Self::Access => access::react(app, recorded).await,
+            Self::Keys => keys::react(app, recorded).await,
         }
     }
 }
@@ -200,6 +206,10 @@ impl Run {
 
     pub fn reached(&self, position: Position) {
         self.progress.send_modify(|progress| progress.position = position);
+    }
+
+    pub fn fails_at(&self, failing: usize) {
+        self.progress.send_if_modified(|progress| std::mem::replace(&mut progress.failing, failing) != failing);
     }
 
     /// The reactor is done: in good order, or visibly not.

@@ -225,6 +225,7 @@ impl App {
         if let Some(outcome) = self.answered::<Session>(request, organization, session, operation)? {
             return Ok(outcome);
         }
+        let task = self.begin_session(request, session, operation).await?;
         let target = self.load_own::<Session>(Some(organization), &Session::stream(to))?;
         if target.state.live().is_none() {
             return Err(Error::Rejected {
@@ -233,11 +234,20 @@ impl App {
                 message: "The session to move to is not a live session of this organization.".into(),
             });
         }
-        // Moving lets someone into another session: that takes the right to admit there too.
+        // Moving lets someone into another session, in the role that they have here: that takes the right to admit there too,
+        // and, of who moderates here, to say who moderates there.
+        let moved = task.state().record().and_then(|record| record.participant(participant));
+        let needed = match moved {
+            Some(moved) if moved.role.moderates() => {
+                &[Operation::AdmitParticipant, Operation::ChangeParticipantRole][..]
+            }
+            Some(_) | None => &[Operation::AdmitParticipant],
+        };
         let resource = session_resource(&request.actor, organization, &target.state);
-        self.authorise(request, Operation::AdmitParticipant, &resource).await?;
+        for operation in needed {
+            self.authorise(request, *operation, &resource).await?;
+        }
         drop(target);
-        let task = self.begin_session(request, session, operation).await?;
         let now = task.now();
         task.finish(&MoveParticipant { participant, to, now }.into()).await
     }

@@ -394,6 +394,14 @@ pub(crate) struct Running {
     tasks: Vec<JoinHandle<()>>,
 }
 
+impl Running {
+    /// How many things this reactor tries again in vain.
+    pub fn failing(&self, reactor: &str) -> usize {
+        let mut progress = self.reactors.progress();
+        progress.find(|(name, _)| *name == reactor).expect("there is such a reactor").1.failing
+    }
+}
+
 pub(crate) fn user(login: &str) -> NewUser {
     NewUser { login: login.into(), name: format!("Name of {login}"), ..NewUser::default() }
 }
@@ -562,5 +570,14 @@ impl Lookups for LogDirectory {
         let is_live = |state: Option<SessionState>| state.is_some_and(|state| state.live().is_some());
         live.retain(|session| self.state::<Session>(organization, *session).is_ok_and(is_live));
         Ok(live)
+    }
+
+    fn keys_of(&self, organization: OrganizationId, user: UserId) -> Result<Vec<ApiKeyId>, Error> {
+        let mut keys = self.ids::<ApiKey>(organization);
+        keys.retain(|key| {
+            let state = self.state::<ApiKey>(organization, *key).unwrap().unwrap_or_default();
+            state.facts().is_ok_and(|facts| facts.user == user)
+        });
+        Ok(keys)
     }
 }

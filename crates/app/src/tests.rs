@@ -1,3 +1,4 @@
+mod crowds;
 mod doors;
 mod erasures;
 mod feeds;
@@ -6,5 +7,6 @@ mod reactions;
 mod retries;
 mod standing;
 mod story;
+mod takeover;
 mod tenants;
 mod withdrawn;

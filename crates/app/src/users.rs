@@ -2,7 +2,7 @@
 
 use witan_auth::{Operation, Resource, ResourceKind};
 use witan_domain::{
-    AccountRole, Aggregate, AliasId, OrganizationId, PersonId, RoleScope, Timestamp, UnitId, UserId,
+    AccountRole, Actor, Aggregate, AliasId, OrganizationId, PersonId, RoleScope, Timestamp, UnitId, UserId,
     organization::{GrantOwner, Organization, RevokeOwner},
     reservation::{Holder, ReservationId},
     text,
@@ -98,6 +98,7 @@ impl App {
         if self.answered::<User>(request, organization, user, Operation::CreateUser)?.is_none() {
             self.authorise(request, Operation::CreateUser, &new_user_resource(organization, input.unit)).await?;
             self.check_user(input)?;
+            self.check_external_id(request, organization, input.external_id.as_deref(), Some(user)).await?;
         }
         let outcome = self.create_user_as(request, organization, user, input).await?;
         Ok((user, outcome))
@@ -129,7 +130,7 @@ impl App {
         }
         let fresh = PersonId(self.id_for(request, "user person"));
         let person = self.person_for(organization, input.external_id.as_deref(), fresh).await?;
-        let login_alias = self.login_alias(request, organization, person, &input.login).await?;
+        let login_alias = self.login_alias(request, organization, user, person, &input.login).await?;
         let name = ReservationId::Login(organization, login_alias);
         self.reserve(request, Some(organization), name, Holder::User(user)).await?;
         match self.create_named_user(request, organization, user, person, login_alias, input).await {
@@ -193,6 +194,39 @@ impl App {
         Ok(())
     }
 
+    /// Refuses an external id of somebody who has an account, to whoever may not change that account: as the same person one
+    /// takes over their place in a session. `making` is the account that the request makes, perhaps for the second time.
+    pub(crate) async fn check_external_id(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        external_id: Option<&str>,
+        making: Option<UserId>,
+    ) -> Result<(), Error> {
+        let Some(id) = external_id else { return Ok(()) };
+        let known = self.vault.find_person(organization, AliasKind::ExternalId, id.trim())?;
+        let Some(person) = known else { return Ok(()) };
+        self.all_known().await?;
+        let own = match request.actor {
+            Actor::User { user, .. } => Some(user),
+            Actor::Participant { .. } | Actor::System | Actor::Operator | Actor::Anonymous => None,
+        };
+        for user in self.lookups.accounts_of(organization, person)? {
+            if [own, making].contains(&Some(user)) {
+                continue;
+            }
+            let resource = user_resource(organization, user, &self.user_state(organization, user)?);
+            if !self.allows(request, Operation::UpdateUser, &resource).await {
+                return Err(Error::Rejected {
+                    code: "EXTERNAL_ID_TAKEN",
+                    field: Some("externalId".into()),
+                    message: "Somebody with this external id has an account that you may not change.".into(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The person with this external id, or a new one.
     pub(crate) async fn person_for(
         &self,
@@ -213,10 +247,11 @@ impl App {
         &self,
         request: &Request,
         organization: OrganizationId,
+        user: UserId,
         person: PersonId,
         login: &str,
     ) -> Result<AliasId, Error> {
-        let fresh = self.id_for(request, "login alias");
+        let fresh = self.id_for(request, &format!("login alias of {user}"));
         let key = text::login_key(login);
         let alias = self.vault.alias(organization, AliasKind::Login, &key, person, fresh).await?;
         Ok(AliasId(alias.id))
@@ -261,7 +296,7 @@ impl App {
         if let Some(unit) = input.unit.filter(|unit| facts.details.unit != Some(*unit)) {
             self.authorise(request, Operation::CreateUser, &new_user_resource(organization, Some(unit))).await?;
         }
-        let alias = self.login_alias(request, organization, facts.person, &input.login).await?;
+        let alias = self.login_alias(request, organization, user, facts.person, &input.login).await?;
         let renamed = alias != facts.details.login_alias;
         if renamed {
             let name = ReservationId::Login(organization, alias);

@@ -1,6 +1,6 @@
 //! The chat of one session. Stream `chat-{session}`: apart from the session's own, so that both stay short.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,10 @@ pub const MESSAGE_TEXT_CHARS_MAX: usize = 4_000;
 pub const MESSAGE_CIPHERTEXT_BYTES_MAX: usize = 4 * MESSAGE_TEXT_CHARS_MAX + 256;
 /// The most messages of one session.
 pub const MESSAGES_MAX: usize = 20_000;
+/// How many of these only those who moderate may send.
+pub const MESSAGES_KEPT_FOR_MODERATORS: usize = 1_000;
+/// How many of these are one person's at most, if they don't moderate: nobody uses the chat up alone.
+pub const MESSAGES_OF_PERSON_MAX: usize = 2_000;
 
 /// What the session says of the one who writes: made by [`SessionState::chat_standing`] only, from the session's own
 /// stream, and carried by the command because a decider sees one stream.
@@ -111,8 +115,12 @@ pub enum ChatRejection {
     PrivateOfAnother,
     #[error("A message has 1 to {MESSAGE_TEXT_CHARS_MAX} characters.")]
     MessageTooLong,
-    #[error("The session has its maximum of {MESSAGES_MAX} messages.")]
+    #[error(
+        "The session has its maximum of {MESSAGES_MAX} messages, or all but those that are kept for who moderates."
+    )]
     ChatFull,
+    #[error("The person has sent {MESSAGES_OF_PERSON_MAX} messages, as many as one may send in one session.")]
+    MessagesExhausted,
     #[error("Another message has this id already.")]
     MessageAlreadyExists,
     #[error("The session has no such message.")]
@@ -130,6 +138,7 @@ impl Rejection for ChatRejection {
             Self::PrivateOfAnother => "PRIVATE_OF_ANOTHER",
             Self::MessageTooLong => "MESSAGE_TOO_LONG",
             Self::ChatFull => "CHAT_FULL",
+            Self::MessagesExhausted => "MESSAGES_EXHAUSTED",
             Self::MessageAlreadyExists => "MESSAGE_ALREADY_EXISTS",
             Self::MessageNotFound => "MESSAGE_NOT_FOUND",
             Self::MessageOfAnother => "MESSAGE_OF_ANOTHER",
@@ -140,7 +149,11 @@ impl Rejection for ChatRejection {
         match self {
             Self::PrivateOfAnother | Self::MessageTooLong => Some("text"),
             Self::MessageAlreadyExists | Self::MessageNotFound | Self::MessageOfAnother => Some("messageId"),
-            Self::SessionNotLive | Self::ParticipantNotIn | Self::ChatOff | Self::ChatFull => None,
+            Self::SessionNotLive
+            | Self::ParticipantNotIn
+            | Self::ChatOff
+            | Self::ChatFull
+            | Self::MessagesExhausted => None,
         }
     }
 }
@@ -151,6 +164,8 @@ impl Rejection for ChatRejection {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChatState {
     pub messages: BTreeMap<MessageId, Message>,
+    /// How many of them each person has sent.
+    pub sent: BTreeMap<PersonId, usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +203,10 @@ impl Aggregate for Chat {
         match event {
             ChatEvent::MessageSent(sent) => {
                 let message = Message { author: sent.author, sent_at: at, removed: None };
-                state.messages.entry(sent.message).or_insert(message);
+                if let Entry::Vacant(place) = state.messages.entry(sent.message) {
+                    place.insert(message);
+                    *state.sent.entry(sent.text.person).or_default() += 1;
+                }
             }
             ChatEvent::MessageRemoved(removed) => {
                 if let Some(message) = state.messages.get_mut(&removed.message) {
@@ -201,7 +219,7 @@ impl Aggregate for Chat {
 }
 
 fn send_message(state: &ChatState, command: &SendMessage) -> Result<Vec<ChatEvent>, ChatRejection> {
-    let (person, _, chat) = standing_in(command.standing)?;
+    let (person, moderates, chat) = standing_in(command.standing)?;
     if !chat {
         return Err(ChatRejection::ChatOff);
     }
@@ -215,8 +233,14 @@ fn send_message(state: &ChatState, command: &SendMessage) -> Result<Vec<ChatEven
     match state.messages.get(&command.message) {
         Some(message) if message.author == command.author => return Ok(Vec::new()),
         Some(_) => return Err(ChatRejection::MessageAlreadyExists),
-        None if state.messages.len() >= MESSAGES_MAX => return Err(ChatRejection::ChatFull),
         None => {}
+    }
+    let kept = if moderates { 0 } else { MESSAGES_KEPT_FOR_MODERATORS };
+    if state.messages.len() >= MESSAGES_MAX - kept {
+        return Err(ChatRejection::ChatFull);
+    }
+    if !moderates && state.sent.get(&person).is_some_and(|sent| *sent >= MESSAGES_OF_PERSON_MAX) {
+        return Err(ChatRejection::MessagesExhausted);
     }
     let sent = MessageSent { message: command.message, author: command.author, text: command.text.clone() };
     Ok(vec![sent.into()])
@@ -323,7 +347,32 @@ mod tests {
     fn a_session_has_so_many_messages() {
         let message = Message { author: ParticipantId(1), sent_at: Timestamp(0), removed: None };
         let messages = (0..MESSAGES_MAX as u128).map(|n| (MessageId(n), message.clone())).collect();
-        assert_eq!(decide(&ChatState { messages }, send(u128::MAX)), Err(ChatRejection::ChatFull));
+        let mut state = ChatState { messages, ..ChatState::default() };
+        let by_host =
+            SendMessage { text: Private { person: PersonId(2), ..send(1).text }, standing: HOST, ..send(u128::MAX) };
+        assert_eq!(decide(&state, send(u128::MAX)), Err(ChatRejection::ChatFull));
+        assert_eq!(decide(&state, by_host.clone()), Err(ChatRejection::ChatFull));
+        state.messages.pop_last();
+        assert_eq!(decide(&state, send(u128::MAX)), Err(ChatRejection::ChatFull), "the last are for who moderates");
+        assert!(decide(&state, by_host).is_ok());
+    }
+
+    #[test]
+    fn nobody_uses_the_chat_up_alone() {
+        let mut state = ChatState::default();
+        for n in 0..MESSAGES_OF_PERSON_MAX as u128 {
+            state = after(state, SendMessage { author: ParticipantId(n % 7), ..send(n) });
+        }
+        assert_eq!(decide(&state, send(u128::MAX)), Err(ChatRejection::MessagesExhausted));
+        let other = PersonId(3);
+        let by_other = SendMessage {
+            text: Private { person: other, ..send(1).text },
+            standing: ChatStanding::In { person: other, moderates: false, chat: true },
+            ..send(u128::MAX)
+        };
+        assert!(decide(&state, by_other).is_ok());
+        let moderates = ChatStanding::In { person: ANNA, moderates: true, chat: true };
+        assert!(decide(&state, SendMessage { standing: moderates, ..send(u128::MAX) }).is_ok());
     }
 
     #[test]

@@ -175,14 +175,23 @@ fn within<T: ?Sized>(rule: Option<&T>, floor: Option<&T>, check: impl Fn(&T, &T)
     rule.zip(floor).is_none_or(|(rule, floor)| check(rule, floor))
 }
 
-fn grants_valid(field: &'static str, grants: &[Grant]) -> Result<(), Invalid> {
-    if grants.len() > GRANTS_MAX {
-        return Err(Invalid::new(field, format!("has {} grants", grants.len()), format!("at most {GRANTS_MAX}")));
+/// How many grants a list has, and how many of them are for a password: asked also before any password is hashed.
+///
+/// # Errors
+/// Over [`GRANTS_MAX`], or a second password.
+pub fn counts_valid(field: &'static str, grants: usize, passwords: usize) -> Result<(), Invalid> {
+    if grants > GRANTS_MAX {
+        return Err(Invalid::new(field, format!("has {grants} grants"), format!("at most {GRANTS_MAX}")));
     }
     // With two it could not be said which of them a change keeps, and a wrong one would cost twice.
-    if grants.iter().filter(|grant| grant.password().is_some()).count() > 1 {
+    if passwords > 1 {
         return Err(Invalid::new(field, "has two grants for a password", "one at most"));
     }
+    Ok(())
+}
+
+fn grants_valid(field: &'static str, grants: &[Grant]) -> Result<(), Invalid> {
+    counts_valid(field, grants.len(), grants.iter().filter(|grant| grant.password().is_some()).count())?;
     let mut seen = BTreeSet::new();
     for grant in grants {
         if !seen.insert(&grant.who) {

@@ -47,11 +47,15 @@ pub use state::{Finish, SessionRecord, SessionState, SessionStatus, SettingChang
 use crate::{Aggregate, SessionId, Timestamp};
 
 /// How many may wait in the lobby at once.
-pub const KNOCKS_WAITING_MAX: u32 = 200;
+pub const KNOCKS_WAITING_MAX: usize = 200;
+/// How many may have been admitted, without a lobby or before, and not have come in yet, when one more knocks.
+pub const ADMITTED_WAITING_MAX: usize = 1_000;
 /// How many knocks and direct joins a session takes in all, so that its stream stays short.
 pub const ARRIVALS_MAX: usize = 10_000;
 /// How many of those who wait may be there without an account or an invitation: whoever is expected finds a place.
 pub const UNINVITED_WAITING_MAX: usize = 100;
+/// The same of those who were admitted and have not come in.
+pub const UNINVITED_ADMITTED_MAX: usize = 500;
 /// How many of all who come may do so without an account or an invitation: strangers can't use a session up.
 pub const UNINVITED_ARRIVALS_MAX: usize = 5_000;
 /// How many of these only those who moderate get: whoever else comes again and again can't keep a host out.

@@ -28,8 +28,8 @@ pub const STREAM_BYTES_MAX: usize = 255;
 pub const TYPE_BYTES_MAX: usize = 255;
 /// Metadata and payload together.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
-/// Events of one append.
-pub const APPEND_EVENTS_MAX: usize = 1_000;
+/// Events of one append: more than a session takes entries, since its end says of each that it is over.
+pub const APPEND_EVENTS_MAX: usize = 12_000;
 /// Metadata and payloads of one append together.
 pub const APPEND_BYTES_MAX: usize = 16 << 20;
 

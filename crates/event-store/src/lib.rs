@@ -50,7 +50,7 @@ impl Append {
             return invalid("a stream's name is printable ASCII without spaces");
         }
         if self.events.is_empty() || self.events.len() > envelope::APPEND_EVENTS_MAX {
-            return invalid("an append has 1 to 1,000 events");
+            return invalid("an append has 1 to 12,000 events");
         }
         let mut bytes = 0;
         for event in &self.events {

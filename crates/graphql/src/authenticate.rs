@@ -33,12 +33,25 @@ pub trait Authenticate: Send + Sync + 'static {
     fn connection_closed(&self, _caller: &Self::Caller) {}
 }
 
+/// How many connections one credential may have open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// An integrator may serve all its users with one key.
+    Key,
+    /// One person, with a few devices and tabs.
+    Participant,
+    /// Whoever shows none shares one count with all who don't.
+    Nobody,
+}
+
 /// A caller who may go on.
 #[derive(Clone, Debug)]
 pub struct Authenticated<C> {
     pub caller: C,
-    /// What the connections of one credential are counted by; `None` when none was presented.
+    /// What the connections of one credential are counted by; `None` when they aren't.
     pub credential: Option<u128>,
+    /// How many those may be.
+    pub share: Share,
     /// Whether introspection and "did you mean" are for this caller.
     pub introspection: bool,
 }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use witan_app::{App, Credentials, Error};
 use witan_domain::{Actor, CorrelationId};
 
-use crate::{Authenticate, Authenticated, Refusal};
+use crate::{Authenticate, Authenticated, Refusal, Share};
 
 /// Knows callers by their API keys and resume secrets.
 pub struct Callers {
@@ -34,8 +34,12 @@ impl Authenticate for Callers {
         match self.app.authenticate(credential).await {
             Ok(Some(caller)) => Ok(Authenticated {
                 introspection: matches!(caller.actor, Actor::User { .. }),
-                // Whoever shows none shares one count with all who don't: they may not take all the connections there are.
                 credential: Some(fingerprint(credential.unwrap_or_default())),
+                share: match caller.actor {
+                    Actor::User { .. } | Actor::System | Actor::Operator => Share::Key,
+                    Actor::Participant { .. } => Share::Participant,
+                    Actor::Anonymous => Share::Nobody,
+                },
                 caller,
             }),
             Ok(None) | Err(Error::Unauthenticated(_)) => Err(Refusal::Unauthenticated),

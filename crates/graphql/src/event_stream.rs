@@ -297,7 +297,7 @@ impl<E: Executor, A: Authenticate> Serving<E, A> {
         if !timeout(time_max, allowed).await.unwrap_or(false) {
             return Err(NO_LONGER);
         }
-        if let Some(check) = self.subscriber.check()
+        if let Some((_, check)) = self.subscriber.check()
             && !timeout(time_max, check()).await.unwrap_or(false)
         {
             return Err(NO_LONGER);

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use crate::{
-    authenticate::{Authenticate, Authenticated, Refusal, parse_bearer},
+    authenticate::{Authenticate, Authenticated, Refusal, Share, parse_bearer},
     http::Endpoint,
     messages::{End, close, message, parse, text_of},
     response::{Fault, log_fault},
@@ -106,7 +106,11 @@ impl<E, A: Authenticate> Presence<E, A> {
     /// Refuses a credential that has its share of connections already.
     pub(crate) fn try_new(endpoint: Arc<Endpoint<E, A>>, who: Authenticated<A::Caller>) -> Result<Self, End> {
         if let Some(credential) = who.credential {
-            let max = endpoint.limits.connections_per_credential_max;
+            let max = match who.share {
+                Share::Key => endpoint.limits.connections_per_credential_max,
+                Share::Participant => endpoint.limits.connections_per_participant_max,
+                Share::Nobody => endpoint.limits.connections_of_nobody_max,
+            };
             let mut counts = endpoint.by_credential.lock().unwrap_or_else(PoisonError::into_inner);
             let count = counts.entry(credential).or_insert(0);
             if *count >= max {

@@ -57,7 +57,7 @@ mod testing;
 mod websocket_tests;
 
 pub use crate::{
-    authenticate::{Authenticate, Authenticated, Refusal},
+    authenticate::{Authenticate, Authenticated, Refusal, Share},
     call::Services,
     callers::Callers,
     figures::Figures,

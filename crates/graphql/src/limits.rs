@@ -43,8 +43,12 @@ pub const DOCUMENT_CACHE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// WebSocket connections of all callers.
 pub const CONNECTIONS_MAX: usize = 20_000;
-/// WebSocket connections of one credential: an integrator may serve all its users with one key, but not take all there are.
+/// WebSocket connections of one API key: an integrator may serve all its users with one, but not take all there are.
 pub const CONNECTIONS_PER_CREDENTIAL_MAX: usize = 12_000;
+/// WebSocket connections of one participant's resume secret: some devices and tabs, each reload of which overlaps a little.
+pub const CONNECTIONS_PER_PARTICIPANT_MAX: usize = 20;
+/// WebSocket connections of all who show no credential together.
+pub const CONNECTIONS_OF_NOBODY_MAX: usize = 2_000;
 /// Operations that run at once on one connection.
 pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 100;
 /// Bytes of one message from a WebSocket client.
@@ -88,6 +92,8 @@ pub struct Limits {
     pub document_cache_bytes_max: u64,
     pub connections_max: usize,
     pub connections_per_credential_max: usize,
+    pub connections_per_participant_max: usize,
+    pub connections_of_nobody_max: usize,
     pub subscriptions_per_connection_max: usize,
     pub message_bytes_max: usize,
     pub operation_id_bytes_max: usize,
@@ -122,6 +128,8 @@ impl Default for Limits {
             document_cache_bytes_max: DOCUMENT_CACHE_BYTES_MAX,
             connections_max: CONNECTIONS_MAX,
             connections_per_credential_max: CONNECTIONS_PER_CREDENTIAL_MAX,
+            connections_per_participant_max: CONNECTIONS_PER_PARTICIPANT_MAX,
+            connections_of_nobody_max: CONNECTIONS_OF_NOBODY_MAX,
             subscriptions_per_connection_max: SUBSCRIPTIONS_PER_CONNECTION_MAX,
             message_bytes_max: MESSAGE_BYTES_MAX,
             operation_id_bytes_max: OPERATION_ID_BYTES_MAX,

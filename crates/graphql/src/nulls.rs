@@ -103,7 +103,8 @@ impl TypeRef {
 fn places(inputs: Vec<InputAnswer>) -> HashMap<String, Place> {
     let place = |input: InputAnswer| {
         let of = Type::new(&input.of.text())?;
-        Some((input.name, Place { of, has_default: input.default_value.is_some() }))
+        let default_number = input.default_value.as_deref().and_then(|value| value.parse().ok());
+        Some((input.name, Place { of, has_default: input.default_value.is_some(), default_number }))
     };
     inputs.into_iter().filter_map(place).collect()
 }

@@ -11,7 +11,7 @@ use crate::nulls::Types;
 /// Rows of a page when nobody says, and at most (what a resolver refuses needs no more).
 const PAGE_ROWS_DEFAULT: u64 = 20;
 const PAGE_ROWS_MAX: u64 = 100;
-/// What a plain list of objects counts for, whose length nobody asked for: a unit's path, a session's participants.
+/// What a plain list of objects counts for, whose length nobody asked for: a unit's path, a participant's consents.
 const LIST_ROWS: u64 = 4;
 
 /// The rows of all connections and lists of an operation, if each page were full.
@@ -60,16 +60,20 @@ impl Count<'_> {
             && !of.starts_with("__");
         let rows = match (inner.ends_with("Connection"), in_list) {
             (true, _) => self.page_rows(field),
-            (false, true) => self.list_rows(field),
+            (false, true) => self.list_rows(field, of),
             (false, false) => return self.within(&field.selection_set.node, inner, times),
         };
         let times = times.saturating_mul(rows);
         self.within(&field.selection_set.node, inner, times).saturating_add(times)
     }
 
-    /// `first` or `last`, as arguments or in an argument that is an object.
     fn page_rows(&self, field: &Field) -> u64 {
-        let asked = field.arguments.iter().find_map(|(name, value)| {
+        self.asked_rows(field).unwrap_or(PAGE_ROWS_DEFAULT).min(PAGE_ROWS_MAX)
+    }
+
+    /// `first` or `last`, as arguments or in an argument that is an object.
+    fn asked_rows(&self, field: &Field) -> Option<u64> {
+        field.arguments.iter().find_map(|(name, value)| {
             match value.node.clone().into_const_with(|name| self.variable(&name)).ok()? {
                 Value::Number(rows) if is_size(&name.node) => rows.as_u64(),
                 Value::Object(members) => members.iter().find_map(|(name, value)| match value {
@@ -78,19 +82,20 @@ impl Count<'_> {
                 }),
                 _ => None,
             }
-        });
-        asked.unwrap_or(PAGE_ROWS_DEFAULT).min(PAGE_ROWS_MAX)
+        })
     }
 
-    /// As many as ids were named, or a guess.
-    fn list_rows(&self, field: &Field) -> u64 {
+    /// As many as were asked for, ids were named, or come where nobody says; or a guess.
+    fn list_rows(&self, field: &Field, of: &str) -> u64 {
         let named = field.arguments.iter().find_map(|(_, value)| {
             match value.node.clone().into_const_with(|name| self.variable(&name)).ok()? {
                 Value::List(ids) => u64::try_from(ids.len()).ok(),
                 _ => None,
             }
         });
-        named.unwrap_or(LIST_ROWS)
+        let asked = self.asked_rows(field).or(named);
+        let by_default = || self.types.argument(of, &field.name.node, "first")?.default_number;
+        asked.or_else(by_default).unwrap_or(LIST_ROWS)
     }
 
     /// A variable's value or its default; the validator says what is wrong with one that isn't there.
@@ -143,6 +148,10 @@ mod tests {
         async fn path(&self) -> Vec<Room> {
             Vec::new()
         }
+        async fn people(&self, #[graphql(default = 400)] first: i32) -> Vec<Room> {
+            let _ = first;
+            Vec::new()
+        }
         async fn paged(&self, page: PageInput) -> RoomConnection {
             let _ = page.first;
             RoomConnection
@@ -185,6 +194,9 @@ mod tests {
         let none = || value!({});
         assert_eq!(rows_of("{room{path{id}}}", none()), 4);
         assert_eq!(rows_of("{room{path{path{path{id}}}}}", none()), 4 + 16 + 64);
+        assert_eq!(rows_of("{room{people{path{id}}}}", none()), 400 + 1_600);
+        assert_eq!(rows_of("{room{a:people(first: 1000){id} b:people(first: 50){id}}}", none()), 1_050);
+        assert_eq!(rows_of("query($n: Int!){room{people(first: $n){id}}}", value!({"n": 7})), 7);
         assert_eq!(rows_of("{named(ids: [1, 1, 1]){rooms(first: 7){nodes{id}}}}", none()), 3 + 21);
         assert_eq!(rows_of("query($i: [Int!]!){named(ids: $i){id}}", value!({"i": [1, 2]})), 2);
         assert_eq!(rows_of("{__schema{types{fields{name}}}}", none()), 0);

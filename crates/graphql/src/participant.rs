@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use witan_app::sessions::session_resource;
 use witan_auth::Operation;
 use witan_domain::{
-    Aggregate, SessionId, SessionRole as DomainRole,
+    Aggregate, ParticipantId, SessionId, SessionRole as DomainRole,
     participant::{
         Consent as DomainConsent, ConsentPurpose as DomainConsentPurpose, MediaSource as DomainSource,
         Participant as DomainParticipant, ParticipantMoment, ParticipantState as DomainParticipantState,
@@ -15,6 +15,7 @@ use witan_domain::{
 
 use crate::{
     call::{Call, PrivateText},
+    refusal,
     scalars::{DateTime, IntoId},
 };
 
@@ -88,16 +89,45 @@ pub enum ConsentPurpose {
     Transcription,
 }
 
-pub async fn participants(call: &Call<'_>, state: &SessionState) -> async_graphql::Result<Vec<Participant>> {
-    let Some(record) = state.record() else { return Ok(Vec::new()) };
-    let resource = session_resource(&call.request.actor, record.organization, state);
-    call.authorise(Operation::ReadParticipants, &resource).await?;
-    Ok(people(record))
+/// How many participants are shown at once, and how many when nobody says: with a page of sessions, those of all of them.
+pub const PARTICIPANTS_ROWS_MAX: usize = 1_000;
+pub const PARTICIPANTS_ROWS_DEFAULT: i32 = 400;
+
+/// Which of a session's participants are wanted: so many after one of them.
+pub struct Wanted {
+    rows: usize,
+    after: Option<ParticipantId>,
 }
 
-pub fn people(record: &SessionRecord) -> Vec<Participant> {
+impl Wanted {
+    pub fn try_new(first: i32, after: Option<&ID>) -> async_graphql::Result<Self> {
+        let rows = usize::try_from(first).ok().filter(|rows| (1..=PARTICIPANTS_ROWS_MAX).contains(rows));
+        let rows = rows.ok_or_else(|| {
+            refusal("INVALID_INPUT", format!("first is {first}; expected 1 to {PARTICIPANTS_ROWS_MAX}."))
+        })?;
+        Ok(Self { rows, after: after.map(|id| crate::call::id("after", id)).transpose()? })
+    }
+}
+
+/// Refuses who may not see who is in the session.
+pub async fn may_read_participants(call: &Call<'_>, state: &SessionState) -> async_graphql::Result<()> {
+    let Some(record) = state.record() else { return Ok(()) };
+    let resource = session_resource(&call.request.actor, record.organization, state);
+    call.authorise(Operation::ReadParticipants, &resource).await
+}
+
+pub fn people(record: &SessionRecord, wanted: &Wanted) -> Vec<Participant> {
+    let all = &record.participants;
+    let rest: &[DomainParticipant] = match wanted.after {
+        // After somebody who is none of them comes nobody.
+        Some(after) => match all.iter().position(|there| there.participant == after) {
+            Some(at) => all.get(at + 1..).unwrap_or_default(),
+            None => &[],
+        },
+        None => all,
+    };
     let participant = |there: &DomainParticipant| Participant { session: record.session, participant: there.clone() };
-    record.participants.iter().map(participant).collect()
+    rest.iter().take(wanted.rows).map(participant).collect()
 }
 
 /// One person's presence in one session.

@@ -170,7 +170,7 @@ type Check = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 struct SubscriberState {
     start: Option<Arc<str>>,
     position: Option<Arc<str>>,
-    check: Option<Arc<Check>>,
+    check: Option<(Arc<str>, Arc<Check>)>,
 }
 
 /// What a subscription's resolver tells the transport, found as `ctx.data::<Subscriber>()`.
@@ -189,9 +189,14 @@ impl Subscriber {
         self.lock().position = Some(position.into());
     }
 
-    /// Asked every few seconds while the subscription is open; it ends with `FORBIDDEN` when the answer is no.
-    pub fn allowed_while(&self, check: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) {
-        self.lock().check = Some(Arc::new(Box::new(check)));
+    /// Asked every few seconds while the subscription is open; it ends with `FORBIDDEN` when the answer is no. `question`
+    /// says what is asked: on one connection, the same is asked once for all who have it.
+    pub fn allowed_while(
+        &self,
+        question: impl Into<Arc<str>>,
+        check: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) {
+        self.lock().check = Some((question.into(), Arc::new(Box::new(check))));
     }
 
     pub(crate) fn start(&self) -> Option<Arc<str>> {
@@ -202,7 +207,7 @@ impl Subscriber {
         self.lock().position.clone()
     }
 
-    pub(crate) fn check(&self) -> Option<Arc<Check>> {
+    pub(crate) fn check(&self) -> Option<(Arc<str>, Arc<Check>)> {
         self.lock().check.clone()
     }
 

@@ -49,6 +49,8 @@ pub enum RoomStatus {
 /// A lasting place for sessions.
 pub struct Room {
     row: RoomRow,
+    /// Whether the caller reads it by a right of their own, and not only because they are in a session of it.
+    whole: bool,
 }
 
 connection!(
@@ -64,15 +66,18 @@ impl Room {
         let organization = call.organization()?;
         let Some(row) = stored(call.models().find_room(organization, room))? else { return Ok(None) };
         call.authorise(Operation::ReadRoom, &room_resource(organization, &row.state)).await?;
-        Ok(Some(Self { row }))
+        Ok(Some(Self { row, whole: true }))
     }
 
     /// The room of a session that the caller reads: guests too see which room they are in.
     pub async fn of_session(call: &Call<'_>, room: RoomId) -> async_graphql::Result<Option<Self>> {
         let organization = call.organization()?;
         let Some(row) = stored(call.models().find_room(organization, room))? else { return Ok(None) };
-        let resource = Resource { grant: true, ..room_resource(organization, &row.state) };
-        Ok(call.allows(Operation::ReadRoom, &resource).await.then_some(Self { row }))
+        let resource = room_resource(organization, &row.state);
+        let whole = call.allows(Operation::ReadRoom, &resource).await;
+        let resource = Resource { grant: true, ..resource };
+        let allowed = whole || call.allows(Operation::ReadRoom, &resource).await;
+        Ok(allowed.then_some(Self { row, whole }))
     }
 
     /// The room, or none where the caller may not read it: to show beside something else.
@@ -80,7 +85,7 @@ impl Room {
         let organization = call.organization()?;
         let Some(row) = stored(call.models().find_room(organization, room))? else { return Ok(None) };
         let resource = room_resource(organization, &row.state);
-        Ok(call.allows(Operation::ReadRoom, &resource).await.then_some(Self { row }))
+        Ok(call.allows(Operation::ReadRoom, &resource).await.then_some(Self { row, whole: true }))
     }
 
     fn facts(&self) -> async_graphql::Result<&RoomFacts> {
@@ -100,7 +105,7 @@ pub async fn list_rooms(
     let listed = stored(call.models().list_rooms(organization, unit, &page))?;
     let listed = visible(call, listed, Operation::ReadRoom, |row| room_resource(organization, &row.state)).await;
     let (edges, page_info) =
-        edges(listed, &page, |row| row.map(|row| Room { row }), |cursor, node| RoomEdge { cursor, node });
+        edges(listed, &page, |row| row.map(|row| Room { row, whole: true }), |cursor, node| RoomEdge { cursor, node });
     Ok(RoomConnection { edges, page_info })
 }
 
@@ -177,12 +182,15 @@ impl Room {
         Ok(self.facts()?.details.not_after.map(DateTime))
     }
 
-    /// The people whom it names: at most 500.
-    async fn people(&self) -> async_graphql::Result<Vec<RoomPerson>> {
+    /// The people whom it names: at most 500. Null for those who read the room only because they are in a session of it.
+    async fn people(&self) -> async_graphql::Result<Option<Vec<RoomPerson>>> {
+        if !self.whole {
+            return Ok(None);
+        }
         let people = self.facts()?.people.iter();
         let person =
             people.map(|(user, role)| RoomPerson { user_id: user.into_id(), role: (*role).into(), person: *user });
-        Ok(person.collect())
+        Ok(Some(person.collect()))
     }
 
     /// What the room itself says of the settings.
@@ -190,9 +198,10 @@ impl Room {
         Ok((&self.facts()?.settings).into())
     }
 
-    /// What the room itself says of the policies.
-    async fn policies(&self) -> async_graphql::Result<LevelPolicies> {
-        Ok((&self.facts()?.policies).into())
+    /// What the room itself says of the policies. Null for those who read the room only because they are in a session of it.
+    async fn policies(&self) -> async_graphql::Result<Option<LevelPolicies>> {
+        let facts = self.facts()?;
+        Ok(self.whole.then(|| (&facts.policies).into()))
     }
 
     /// The settings in force in it, each with the level that it comes from.
@@ -200,9 +209,13 @@ impl Room {
         Ok((&stored(Call::query(ctx)?.models().room_settings(self.facts()?))?).into())
     }
 
-    /// The policies in force in it, each with the level that it comes from.
-    async fn effective_policies(&self, ctx: &Context<'_>) -> async_graphql::Result<EffectivePolicies> {
-        Ok((&stored(Call::query(ctx)?.models().room_policies(self.facts()?))?).into())
+    /// The policies in force in it, each with the level that it comes from. Null for those who read the room only because
+    /// they are in a session of it.
+    async fn effective_policies(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<EffectivePolicies>> {
+        if !self.whole {
+            return Ok(None);
+        }
+        Ok(Some((&stored(Call::query(ctx)?.models().room_policies(self.facts()?))?).into()))
     }
 
     /// The id of its live session; null where there is none.

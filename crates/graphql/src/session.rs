@@ -16,7 +16,7 @@ use crate::{
     call::{Call, PrivateText, UserError, shown, stored},
     chat::MessageConnection,
     connection::{PageInput, connection, edges, visible},
-    participant::{Participant, participants, people},
+    participant::{PARTICIPANTS_ROWS_DEFAULT, Participant, Wanted, may_read_participants, people},
     refusal,
     scalars::{DateTime, IntoId, Position},
     settings::{EffectiveSettings, Purpose},
@@ -158,10 +158,17 @@ impl Session {
         Ok(EffectiveSettings::from(&self.record()?.settings))
     }
 
-    /// Everyone who knocked or joined, in the order they came. Billing sees only their number.
-    async fn participants(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Participant>> {
-        let call = Call::query(ctx)?;
-        participants(&call, &self.row.state).await
+    /// Those who knocked or joined, in the order they came: the first, or those after one of them. Billing sees only their
+    /// number.
+    async fn participants(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many: 1 to 1,000.", default_with = "PARTICIPANTS_ROWS_DEFAULT")] first: i32,
+        #[graphql(desc = "The id of the participant after whom it goes on.")] after: Option<ID>,
+    ) -> async_graphql::Result<Vec<Participant>> {
+        let wanted = Wanted::try_new(first, after.as_ref())?;
+        may_read_participants(&Call::query(ctx)?, &self.row.state).await?;
+        Ok(people(self.record()?, &wanted))
     }
 
     /// One participant.
@@ -172,8 +179,10 @@ impl Session {
     ) -> async_graphql::Result<Option<Participant>> {
         let call = Call::query(ctx)?;
         let wanted: ParticipantId = crate::call::id("id", &id)?;
-        let all = participants(&call, &self.row.state).await?;
-        Ok(all.into_iter().find(|there| there.participant.participant == wanted))
+        may_read_participants(&call, &self.row.state).await?;
+        let record = self.record()?;
+        let participant = record.participant(wanted).cloned();
+        Ok(participant.map(|participant| Participant { session: record.session, participant }))
     }
 
     /// How many are in now.
@@ -311,14 +320,20 @@ impl SessionSnapshot {
         self.state.record().map(|record| EffectiveSettings::from(&record.settings))
     }
 
-    /// Everyone who had knocked or joined, and where each stood.
-    async fn participants(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Participant>> {
+    /// Those who had knocked or joined, and where each stood, in the order they came: the first, or those after one of them.
+    async fn participants(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many: 1 to 1,000.", default_with = "PARTICIPANTS_ROWS_DEFAULT")] first: i32,
+        #[graphql(desc = "The id of the participant after whom it goes on.")] after: Option<ID>,
+    ) -> async_graphql::Result<Vec<Participant>> {
+        let wanted = Wanted::try_new(first, after.as_ref())?;
         let call = Call::query(ctx)?;
         let Some(record) = self.state.record() else { return Ok(Vec::new()) };
         // What someone may is asked of the session as it is now: who came later may look back.
         let allowed = call.app().may_read_session(&call.request, record.session, Operation::ReadParticipants);
         allowed.await.map_err(shown)?;
-        Ok(people(record))
+        Ok(people(record, &wanted))
     }
 
     /// How many were in.

@@ -38,7 +38,7 @@ impl SubscriptionRoot {
         let feed = call.app().session_events(&call.request, session, after).await.map_err(shown)?;
         let subscriber = ctx.data::<Subscriber>()?.clone();
         let (app, request) = (Arc::clone(&call.services.app), call.request.clone());
-        subscriber.allowed_while(move || {
+        subscriber.allowed_while(format!("the events of {session}"), move || {
             let (app, request) = (Arc::clone(&app), request.clone());
             Box::pin(async move { app.may_still_read(&request, session, Operation::SessionEvents).await })
         });
@@ -77,7 +77,7 @@ impl SubscriptionRoot {
         let changed = call.models().changes.session(organization, session);
         let subscriber = ctx.data::<Subscriber>()?.clone();
         let (app, request) = (Arc::clone(&call.services.app), call.request.clone());
-        subscriber.allowed_while(move || {
+        subscriber.allowed_while(format!("the state of {session}"), move || {
             let (app, request) = (Arc::clone(&app), request.clone());
             Box::pin(async move { app.may_still_read(&request, session, Operation::SessionChanged).await })
         });
@@ -100,7 +100,7 @@ impl SubscriptionRoot {
 
 fn allowed_while(call: &Call<'_>, subscriber: &Subscriber, operation: Operation, resource: Resource) {
     let (app, request): (Arc<App>, Request) = (Arc::clone(&call.services.app), call.request.clone());
-    subscriber.allowed_while(move || {
+    subscriber.allowed_while(format!("{operation:?} of {}", resource.id), move || {
         let (app, request, resource) = (Arc::clone(&app), request.clone(), resource.clone());
         Box::pin(async move { app.allows(&request, operation, &resource).await })
     });

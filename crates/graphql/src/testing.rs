@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::watch;
 use witan_domain::CorrelationId;
 
-use crate::{Authenticate, Authenticated, Options, Refusal, Subscriber, fault, refusal};
+use crate::{Authenticate, Authenticated, Options, Refusal, Share, Subscriber, fault, refusal};
 
 pub struct Query;
 
@@ -162,7 +162,7 @@ impl SubscriptionRoot {
     /// Never says anything; ends when the door's `grant` is taken away.
     async fn guarded(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = u32>> {
         let grant = ctx.data::<Arc<AtomicBool>>()?.clone();
-        ctx.data::<Subscriber>()?.allowed_while(move || {
+        ctx.data::<Subscriber>()?.allowed_while("the grant", move || {
             let allowed = grant.load(Ordering::SeqCst);
             Box::pin(async move { allowed })
         });
@@ -226,10 +226,13 @@ impl Authenticate for Door {
         _request: CorrelationId,
     ) -> Result<Authenticated<Caller>, Refusal> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        let caller = |name: &str| Caller { name: name.to_owned() };
+        let known = |name: &str, number, share| {
+            let (caller, introspection) = (Caller { name: name.to_owned() }, share == Share::Key);
+            Ok(Authenticated { caller, credential: Some(number), share, introspection })
+        };
         match credential {
-            Some("owner") => Ok(Authenticated { caller: caller("owner"), credential: Some(1), introspection: true }),
-            Some("guest") => Ok(Authenticated { caller: caller("guest"), credential: Some(2), introspection: false }),
+            Some("owner") => known("owner", 1, Share::Key),
+            Some("guest") => known("guest", 2, Share::Participant),
             Some("stranger") => {
                 let message = "not in this organization".to_owned();
                 Err(Refusal::Forbidden { code: "FORBIDDEN", message })

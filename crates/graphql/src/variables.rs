@@ -11,11 +11,13 @@ use async_graphql_value::Value;
 
 use crate::nulls::Types;
 
-/// An argument or an input field: its type, and whether it may be left out though that is non-null.
+/// An argument or an input field: its type, whether it may be left out though that is non-null, and what stands then.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub of: Type,
     pub has_default: bool,
+    /// The default, where it is a whole number.
+    pub default_number: Option<u64>,
 }
 
 /// Refuses a document that uses a variable where its type does not fit. What is not known of the schema is not judged.

@@ -5,6 +5,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
@@ -375,8 +376,14 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
 
     async fn check_subscriptions(&mut self, time_max: std::time::Duration) -> Result<(), End> {
         let checks = self.running.iter().filter_map(|running| Some((running.serial, running.subscriber.check()?)));
-        for (serial, check) in checks.collect::<Vec<_>>() {
-            if timeout(time_max, check()).await.unwrap_or(false) {
+        let mut allowed: HashMap<Arc<str>, bool> = HashMap::new();
+        for (serial, (question, check)) in checks.collect::<Vec<_>>() {
+            let answer = match allowed.get(&question) {
+                Some(answer) => *answer,
+                None => timeout(time_max, check()).await.unwrap_or(false),
+            };
+            allowed.insert(question, answer);
+            if answer {
                 continue;
             }
             let Some(running) = self.running.iter().find(|running| running.serial == serial) else { continue };

@@ -344,6 +344,18 @@ async fn more_connections_than_a_credential_may_have_are_closed_with_1013() {
 }
 
 #[tokio::test]
+async fn a_participant_has_a_share_of_their_own() {
+    let mut house = House::new();
+    house.options.limits.connections_per_participant_max = 1;
+    let served = Served::new(house).await;
+    let _first = served.greets("guest").await;
+    let mut second = served.connects().await;
+    second.says(json!({"type": "connection_init", "payload": {"authorization": "Bearer guest"}})).await;
+    assert_eq!(second.is_closed().await, (close::TRY_AGAIN, "at most 1 connections per credential".into()));
+    let _keys = [served.greets("owner").await, served.greets("owner").await];
+}
+
+#[tokio::test]
 async fn a_house_that_is_full_answers_503() {
     let mut house = House::new();
     house.options.limits.connections_max = 1;

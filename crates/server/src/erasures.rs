@@ -114,19 +114,25 @@ pub async fn keep(vault: Arc<Vault>, folder: PathBuf, mut stop: watch::Receiver<
     let mut written = None;
     loop {
         let count = vault.erasures_count();
-        if written != Some(count) {
-            let (vault, folder) = (vault.clone(), folder.clone());
-            match tokio::task::spawn_blocking(move || keep_once(&vault, &folder)).await {
-                Ok(Ok(())) => written = Some(count),
-                Ok(Err(why)) => tracing::error!(why, "the list of erasures beside the backups is not the newest"),
-                Err(error) => tracing::error!(%error, "the list of erasures beside the backups is not the newest"),
-            }
+        if written != Some(count) && keep_now(&vault, &folder).await {
+            written = Some(count);
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }
+}
+
+/// Writes the list where it is not the newest, and says whether it is now.
+pub async fn keep_now(vault: &Arc<Vault>, folder: &Path) -> bool {
+    let (vault, folder) = (vault.clone(), folder.to_owned());
+    match tokio::task::spawn_blocking(move || keep_once(&vault, &folder)).await {
+        Ok(Ok(())) => return true,
+        Ok(Err(why)) => tracing::error!(why, "the list of erasures beside the backups is not the newest"),
+        Err(error) => tracing::error!(%error, "the list of erasures beside the backups is not the newest"),
+    }
+    false
 }
 
 fn keep_once(vault: &Vault, folder: &Path) -> Result<(), String> {

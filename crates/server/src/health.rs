@@ -42,6 +42,8 @@ pub struct FollowerStanding {
     pub lag: u64,
     /// Why it has stopped, where it has.
     pub stopped: Option<String>,
+    /// How many things it tries again and again in vain, while the rest goes on: the log says which.
+    pub failing: usize,
 }
 
 impl Standing {
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     fn standing() -> Standing {
-        let follower = FollowerStanding { name: "projections".into(), cursor: 40, lag: 2, stopped: None };
+        let follower = FollowerStanding { name: "projections".into(), cursor: 40, lag: 2, stopped: None, failing: 0 };
         Standing {
             position: 42,
             journal: Part::new(None),
@@ -118,6 +120,7 @@ mod tests {
             cursor: 7,
             lag: 35,
             stopped: Some("an event that it can't handle".into()),
+            failing: 0,
         });
         standing.shutting_down = true;
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use witan_app::{Error, Lookups, PersonTies};
-use witan_domain::{OrganizationId, PersonId, SessionId, UnitId, UserId};
+use witan_domain::{ApiKeyId, OrganizationId, PersonId, SessionId, UnitId, UserId};
 use witan_projections::ReadModels;
 
 pub struct ModelLookups(pub Arc<ReadModels>);
@@ -25,5 +25,9 @@ impl Lookups for ModelLookups {
     fn accounts_of(&self, organization: OrganizationId, person: PersonId) -> Result<Vec<UserId>, Error> {
         let rows = self.0.users_of(organization, person).map_err(Error::fault)?;
         Ok(rows.iter().filter_map(|row| row.state.facts().ok()).map(|facts| facts.user).collect())
+    }
+
+    fn keys_of(&self, organization: OrganizationId, user: UserId) -> Result<Vec<ApiKeyId>, Error> {
+        self.0.keys_of(organization, user).map_err(Error::fault)
     }
 }

@@ -53,6 +53,7 @@ pub struct Metrics {
     pub append_failures: Family<Named, Counter>,
     lag: Family<Named, Gauge>,
     stopped: Family<Named, Gauge>,
+    failing: Family<Named, Gauge>,
     position: Gauge,
 }
 
@@ -150,6 +151,7 @@ impl Metrics {
             append_failures: Family::default(),
             lag: Family::default(),
             stopped: Family::default(),
+            failing: Family::default(),
             position: Gauge::default(),
         };
         let m = &metrics;
@@ -170,6 +172,7 @@ impl Metrics {
         registry.register("append_failures", "Appends that were not recorded, by reason", m.append_failures.clone());
         registry.register("follower_lag_events", "Events that a follower is behind the log", m.lag.clone());
         registry.register("follower_stopped", "1 for a follower that has stopped", m.stopped.clone());
+        registry.register("follower_failing", "Things that a follower tries again in vain", m.failing.clone());
         registry.register("log_position", "The position of the newest durable event", m.position.clone());
         *metrics.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
         metrics
@@ -259,6 +262,7 @@ impl Metrics {
             let name = Named::new(&follower.name);
             self.lag.get_or_create(&name).set(follower.lag as i64);
             self.stopped.get_or_create(&name).set(i64::from(follower.stopped.is_some()));
+            self.failing.get_or_create(&name).set(follower.failing as i64);
         }
         let mut text = String::new();
         // Writing into a String can't fail.
@@ -283,7 +287,7 @@ mod tests {
             metrics.request("/graphql", &method, StatusCode::OK, Duration::from_millis(3));
         }
         metrics.cut(Cut::Idle);
-        let follower = FollowerStanding { name: "read-models".into(), cursor: 40, lag: 2, stopped: None };
+        let follower = FollowerStanding { name: "read-models".into(), cursor: 40, lag: 2, stopped: None, failing: 3 };
         let standing = Standing {
             position: 42,
             journal: Part::new(None),
@@ -297,6 +301,7 @@ mod tests {
             "witan_append_seconds_bucket{le=\"0.002\"} 1",
             "witan_http_requests_total{route=\"/graphql\",method=\"OTHER\",status=\"200\"} 2",
             "witan_follower_lag_events{name=\"read-models\"} 2",
+            "witan_follower_failing{name=\"read-models\"} 3",
             "witan_log_position 42",
             "witan_subscriptions 7",
             "witan_let_go_total 3",

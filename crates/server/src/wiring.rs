@@ -10,10 +10,10 @@ use axum::Router;
 use tokio::{sync::watch, task::JoinHandle};
 use witan_app::{
     App, Sources,
-    reactors::{self, Leadership, Reactors},
+    reactors::{self, Leadership, Progress, Reactors},
 };
 use witan_auth::{Policies, TokenKey};
-use witan_event_store::{EventStore, Position};
+use witan_event_store::EventStore;
 use witan_event_store_embedded::{Journal, OpenError, Options as JournalOptions};
 use witan_graphql::{Callers, Figures, Limits, Options as GraphqlOptions, Services};
 use witan_ledger::{LedgerError, MerkleLog, Signer};
@@ -58,6 +58,8 @@ pub struct System {
     pub(crate) figures: Arc<Figures>,
     pub(crate) stop: watch::Sender<bool>,
     followers: Mutex<Vec<JoinHandle<()>>>,
+    /// Where the list of erasures is kept.
+    backups: Option<PathBuf>,
     /// Backups and replays, one at a time.
     pub(crate) chore: tokio::sync::Mutex<()>,
 }
@@ -100,7 +102,7 @@ impl System {
         let (for_store, parts_stage) = (metrics.clone(), stage.clone());
         let opened = tokio::task::spawn_blocking(move || Opened::open(folder, for_store, &parts_stage)).await;
         let opened = opened.map_err(|error| Failure::caused("opening the data folder", &error))??;
-        let system = Arc::new(opened.start(media, sources)?);
+        let system = Arc::new(opened.start(media, config.backups.clone(), sources)?);
         if let Some(backups) = &config.backups {
             let kept = erasures::keep(system.vault.clone(), backups.clone(), system.stop.subscribe());
             system.follow([tokio::spawn(kept)]);
@@ -172,16 +174,16 @@ impl System {
         let models = self.read_models.progress().borrow().clone();
         // Damage that only a reader has met so far will stop the follower when it gets there.
         let stopped = models.stopped.or_else(|| self.read_models.damage().map(str::to_owned));
-        let models = [("read-models", models.position, stopped)].into_iter();
-        let reactors = self.reactors.progress().map(|(name, progress)| (name, progress.position, progress.stopped));
-        let feeds = self.app.feeds.progress();
-        let feeds = [("feeds", feeds.position, feeds.stopped)].into_iter();
-        let followers = models.chain(feeds).chain(reactors).map(|(name, Position(cursor), stopped)| FollowerStanding {
-            name: name.into(),
-            cursor,
-            lag: newest.0.saturating_sub(cursor),
-            stopped,
-        });
+        let models = Progress { position: models.position, stopped, failing: 0 };
+        let followers = [("read-models", models), ("feeds", self.app.feeds.progress())];
+        let followers =
+            followers.into_iter().chain(self.reactors.progress()).map(|(name, progress)| FollowerStanding {
+                name: name.into(),
+                cursor: progress.position.0,
+                lag: newest.0.saturating_sub(progress.position.0),
+                stopped: progress.stopped,
+                failing: progress.failing,
+            });
         let damage = self.journal.damages().into_iter().next().map(|damage| damage.to_string());
         Standing {
             position: newest.0,
@@ -209,6 +211,10 @@ impl System {
         };
         if tokio::time::timeout(Duration::from_secs(STOP_SECONDS_MAX), all).await.is_err() {
             tracing::warn!("a follower did not come to a safe point in time: what it has not kept, it does again");
+        }
+        // Whoever was erased in the last seconds is on the list too: this may be the end of the data folder.
+        if let Some(backups) = &self.backups {
+            erasures::keep_now(&self.vault, backups).await;
         }
         let journal = self.journal.clone();
         let closed = tokio::task::spawn_blocking(move || journal.close()).await;
@@ -271,7 +277,7 @@ impl Opened {
         })
     }
 
-    fn start(self, media: config::Media, sources: Sources) -> Result<System, Failure> {
+    fn start(self, media: config::Media, backups: Option<PathBuf>, sources: Sources) -> Result<System, Failure> {
         let Self { folder, journal, store, vault, read_models, tokens, merkle_log, signer, policies } = self;
         let carried: Arc<dyn Media> = match media {
             config::Media::None => Arc::new(NoMedia),
@@ -315,6 +321,7 @@ impl Opened {
             figures: Arc::default(),
             stop,
             followers: Mutex::new(followers),
+            backups,
             chore: tokio::sync::Mutex::new(()),
         })
     }

@@ -272,6 +272,7 @@ impl Changes<'_> {
                 if let Some(found) = find_alias(&self.0, organization, alias.kind, &lookup)? {
                     return Ok(Answer::Alias(found));
                 }
+                let alias = self.under_its_own_id(organization, alias)?;
                 self.create_person(master, organization, alias.person, effects)?;
                 self.execute(
                     "INSERT INTO alias (organization, kind, bucket, lookup, id, person) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -308,6 +309,22 @@ impl Changes<'_> {
         }
     }
 
+    /// The alias under an id that no other value of its kind has: what a caller derives may come twice, and whoever looks
+    /// by an id must find one value. Where the id is the person's, another value is another person.
+    fn under_its_own_id(&self, organization: OrganizationId, alias: Alias) -> Result<Alias, VaultError> {
+        let taken = self
+            .0
+            .prepare_cached("SELECT 1 FROM alias WHERE organization = ?1 AND kind = ?2 AND id = ?3 AND bucket <> ?4");
+        let row = params![blob(organization.0), alias.kind as i64, blob(alias.id), BUCKET_ERASED];
+        if !taken.and_then(|mut statement| statement.exists(row)).map_err(fault)? {
+            return Ok(alias);
+        }
+        let random = random()?;
+        let id = random.iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte));
+        let person = if alias.person.0 == alias.id { PersonId(id) } else { alias.person };
+        Ok(Alias { id, person, ..alias })
+    }
+
     fn create_person(
         &self,
         master: &MasterKey,
@@ -321,7 +338,7 @@ impl Changes<'_> {
         if find_key(&self.0, master, organization, person)?.is_some() {
             return Ok(());
         }
-        let key = fresh_key()?;
+        let key = PersonKey(random()?);
         self.execute(
             "INSERT INTO person (organization, person, wrapped) VALUES (?1, ?2, ?3)",
             params![blob(organization.0), blob(person.0), master.wrap(organization, person, &key)?],
@@ -419,12 +436,12 @@ fn bucket(lookup: &[u8; 32]) -> [u8; 2] {
     [lookup[0] & 0x0f, lookup[1]]
 }
 
-fn fresh_key() -> Result<PersonKey, VaultError> {
-    let mut key = Zeroizing::new([0; 32]);
+fn random() -> Result<Zeroizing<[u8; 32]>, VaultError> {
+    let mut bytes = Zeroizing::new([0; 32]);
     #[expect(clippy::disallowed_methods, reason = "a person's key is made here and nowhere else, and never replayed")]
-    getrandom::fill(key.as_mut_slice())
+    getrandom::fill(bytes.as_mut_slice())
         .map_err(|error| VaultError::Io(format!("the system gives no random bytes: {error}")))?;
-    Ok(PersonKey(key))
+    Ok(bytes)
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, VaultError> {

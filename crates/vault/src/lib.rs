@@ -19,9 +19,9 @@ mod tests;
 mod writer;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -81,6 +81,8 @@ pub enum AliasKind {
     Email = 2,
     /// What a user signs in with.
     Login = 3,
+    /// What the organization's own system calls a record (a patient's file): no person's external id, whatever it reads.
+    RecordId = 4,
 }
 
 impl AliasKind {
@@ -89,6 +91,7 @@ impl AliasKind {
             1 => Ok(Self::ExternalId),
             2 => Ok(Self::Email),
             3 => Ok(Self::Login),
+            4 => Ok(Self::RecordId),
             _ => Err(VaultError::Corrupt("an alias of unknown kind")),
         }
     }
@@ -121,6 +124,9 @@ struct Shared {
     /// Why the writer takes no more changes, once it doesn't.
     stopped: OnceLock<VaultError>,
     database: Mutex<Database>,
+    /// Held while a copy is made: the writer waits, on a lock of its own, so that whoever reads does not.
+    copying: Mutex<()>,
+    path: PathBuf,
     /// `None`: we know that there is no key. Only changed under the database's lock, so that a slow reader can't put an
     /// erased key back.
     keys: Cache<(OrganizationId, PersonId), Option<Arc<PersonKey>>>,
@@ -173,16 +179,26 @@ impl Vault {
     pub fn open(path: &Path, master: MasterKey) -> Result<Self, VaultError> {
         let database = Mutex::new(Database::open(path, &master)?);
         let (keys, erasures_count) = (Cache::new(KEYS_CACHED_MAX), AtomicU64::new(0));
-        let shared = Arc::new(Shared { master, stopped: OnceLock::new(), database, keys, erasures_count });
+        let (stopped, copying, path) = (OnceLock::new(), Mutex::new(()), path.to_owned());
+        let shared = Arc::new(Shared { master, stopped, database, copying, path, keys, erasures_count });
         let writer = Writer::start(shared.clone())?;
         Ok(Self { shared, writer })
     }
 
-    /// Why the vault can't do its work, if it can't: its writer has stopped, or its database doesn't answer.
+    /// Why the vault can't do its work, if it can't: its writer has stopped, or its database doesn't answer. Never waits: a
+    /// database that is busy with another's question answers.
     pub fn trouble(&self) -> Option<VaultError> {
-        let stopped = self.shared.stopped.get().cloned().or_else(|| self.writer.ended());
+        if let Some(stopped) = self.shared.stopped.get().cloned().or_else(|| self.writer.ended()) {
+            return Some(stopped);
+        }
+        let database = match self.shared.database.try_lock() {
+            Ok(database) => database,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
         // A look-up that finds nothing still shows whether the database answers.
-        stopped.or_else(|| self.find_alias(OrganizationId(0), AliasKind::Login, "").err())
+        let nobody = self.shared.master.lookup(OrganizationId(0), AliasKind::Login, "");
+        database.find_alias(OrganizationId(0), AliasKind::Login, &nobody).err()
     }
 
     /// Gives the person a key, durably, before anything encrypted with it is recorded. Once more changes nothing.
@@ -369,9 +385,12 @@ impl Vault {
     /// Writes a consistent copy to `to`, which must not exist, and checks it: its structure, and that every key in it
     /// opens. The master key is not in it.
     pub fn backup(&self, to: &Path) -> Result<Contents, VaultError> {
-        // Readers wait for the copy only: reading all of it again takes long, and needs nothing of ours.
-        self.shared.database().copy_to(to)?;
-        Database::seal_copy(to, &self.shared.master)
+        let Shared { master, copying, path, .. } = &*self.shared;
+        // Changes wait for the copy, and nobody else does: it is made over a connection of its own.
+        let no_changes = copying.lock().unwrap_or_else(PoisonError::into_inner);
+        Database::open_to_read(path, master)?.copy_to(to)?;
+        drop(no_changes);
+        Database::seal_copy(to, master)
     }
 
     /// The same from beside a running server.

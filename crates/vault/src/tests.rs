@@ -205,6 +205,50 @@ fn aliases_are_unique_and_belong_to_someone() {
     assert_eq!(vault.find_alias(ACME, AliasKind::Login, "alice"), Ok(None));
 }
 
+/// A caller derives an id from its request's key, and may send the key with another value.
+#[test]
+fn no_two_values_share_an_alias_s_id() {
+    let vault = Place::new().create();
+    let first = vault.alias(ACME, AliasKind::Login, "alice", ALICE, 5).wait().unwrap();
+    let second = vault.alias(ACME, AliasKind::Login, "bob", BOB, 5).wait().unwrap();
+    assert_eq!((first.id, second.person), (5, BOB));
+    assert_ne!(first.id, second.id);
+    assert_eq!(vault.find_alias(ACME, AliasKind::Login, "bob").unwrap(), Some(second));
+    vault.release_alias(ACME, AliasKind::Login, 5).wait().unwrap();
+    assert_eq!(
+        vault.alias(ACME, AliasKind::Login, "alice", ALICE, 5).wait().unwrap(),
+        first,
+        "what is free is given again"
+    );
+    // The same of persons: two external ids are two people.
+    assert_eq!(vault.person(ACME, AliasKind::ExternalId, "4711", ALICE).wait().unwrap(), ALICE);
+    let other = vault.person(ACME, AliasKind::ExternalId, "4712", ALICE).wait().unwrap();
+    assert_ne!(other, ALICE);
+    assert!(vault.protect(ACME, other, STREAM, FIELD, "Alex").is_ok(), "and has a key");
+    assert_eq!(vault.person(ACME, AliasKind::RecordId, "4711", BOB).wait().unwrap(), BOB, "a record is no person's id");
+}
+
+/// Whoever asks how the vault stands, and whoever makes a backup, doesn't wait for who is at the database.
+#[test]
+fn neither_health_nor_a_backup_waits_for_the_database() {
+    let place = Place::new();
+    let vault = Arc::new(place.create());
+    vault.create_person(ACME, ALICE).wait().unwrap();
+    let to = place.folder.path().join("copy.sqlite");
+    let database = vault.shared.database();
+    let (done, waiting) = std::sync::mpsc::channel();
+    let beside = vault.clone();
+    let copying = thread::spawn(move || {
+        let answer = (beside.trouble(), beside.backup(&to).map(|contents| contents.persons));
+        done.send(answer).unwrap();
+    });
+    let answer = waiting.recv_timeout(std::time::Duration::from_secs(20));
+    drop(database);
+    copying.join().unwrap();
+    assert_eq!(answer, Ok((None, Ok(1))));
+    assert_eq!(vault.trouble(), None);
+}
+
 #[test]
 fn erased_is_erased_for_good() {
     let place = Place::new();

@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed, mpsc},
     task::{Context, Poll, Wake, Waker},
     thread::{self, JoinHandle, Thread},
 };
@@ -186,6 +186,7 @@ fn stops(outcome: &Outcome) -> Option<VaultError> {
 
 /// All changes in one transaction. One that is refused doesn't hinder the others; one that fails takes all with it.
 fn commit(shared: &Shared, changes: &[Change]) -> Vec<Outcome> {
+    let _not_copied = shared.copying.lock().unwrap_or_else(PoisonError::into_inner);
     let mut database = shared.database();
     let mut effects = Vec::new();
     let result = database.transaction(|transaction| {

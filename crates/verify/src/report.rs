@@ -60,7 +60,7 @@ impl Report {
             }
             Self::Checkpoint { checkpoint, .. } => object["checkpoint"] = checkpoint_json(checkpoint),
         }
-        format!("{object}\n")
+        escaped(&object.to_string()) + "\n"
     }
 
     fn key(&self) -> &VerifierKey {
@@ -146,13 +146,37 @@ pub fn problem_json(problem: &Problem) -> String {
         "place": problem.place.to_string(),
         "problem": problem.fault.to_string(),
     });
-    format!("{object}\n")
+    escaped(&object.to_string()) + "\n"
 }
 
-/// A line without control characters: a name in a hostile file must neither steer the auditor's terminal nor begin a line
-/// of its own.
+/// A line without characters that control or hide: a name in a hostile file must neither steer the auditor's terminal, nor
+/// begin a line of its own, nor turn the order of what is read.
 pub fn printable(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    line.chars().map(|c| if is_unseen(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// A JSON text in which such characters, which stand in its strings only, are written as escapes (RFC 8259, section 7).
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unseen(c) {
+            text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// Control characters, format characters (general category Cf of Unicode 17.0) and the separators of lines and paragraphs.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+            | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}'
+            | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}'
+            | '\u{e0020}'..='\u{e007f}')
 }
 
 fn rewritten_since(size: u64) -> String {
@@ -170,4 +194,21 @@ fn stored(bytes: &[u8]) -> Value {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_or_hides_is_not_printed() {
+        let hostile = "a\u{1b}[2Jb\nc\u{202e}d\u{2066}e\u{2028}f\u{200b}g\u{e0041}\u{e9}\u{1f600}";
+        let shown = printable(hostile);
+        assert_eq!(shown.replace(char::REPLACEMENT_CHARACTER, ""), "a[2Jbcdefg\u{e9}\u{1f600}");
+        assert_eq!(shown.matches(char::REPLACEMENT_CHARACTER).count(), 7);
+        let json = escaped(&json!({ "name": hostile }).to_string());
+        assert!(!json.chars().any(is_unseen), "{json}");
+        let read: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read["name"], hostile, "a program reads what is stored");
+    }
 }

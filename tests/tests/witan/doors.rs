@@ -87,6 +87,14 @@ async fn a_password_lets_guests_in_also_after_a_restart() {
         let people = "query($id: ID!) { session(id: $id) { participants { displayName { value } userId } } }";
         let seen = guest.sees(people, json!({ "id": session })).await;
         assert_eq!(seen["session"]["participants"][0]["displayName"]["value"], "Robin");
+        // The room they are in, and not whom else it is for.
+        let around = "query($id: ID!) { session(id: $id) { room { name people { userId } policies { set { open { who } } } \
+                      effectivePolicies { list } } } }";
+        let seen = guest.sees(around, json!({ "id": session })).await;
+        let hidden = json!({ "name": "A room", "people": null, "policies": null, "effectivePolicies": null });
+        assert_eq!(seen["session"]["room"], hidden);
+        let seen = room.owner.sees(around, json!({ "id": session })).await;
+        assert_eq!(seen["session"]["room"]["people"], json!([]));
         let end = json!({ "input": { "sessionId": session } });
         let document = "mutation($input: SessionInput!) { endSession(input: $input) { projected } }";
         assert_eq!(guest.is_refused(document, end).await, "FORBIDDEN");
@@ -110,6 +118,37 @@ async fn a_password_lets_guests_in_also_after_a_restart() {
     assert_eq!(server.nobody().may_not("joinSession", input).await, "JOIN_TOKEN_INVALID");
     assert_eq!(room.refusal(Some(PASSWORD)).await, "ENTRY_REFUSED");
     room.joins(&room.token(Some("a horse of another colour")).await).await;
+}
+
+#[tokio::test]
+async fn the_people_of_a_session_are_shown_some_at_a_time() {
+    let server = Server::start(Options::default());
+    let room = Room::made(&server, "meeting", json!([{ "who": "ANYONE" }])).await;
+    let session = room.opens().await;
+    for _ in 0..3 {
+        room.joins(&room.token(None).await).await;
+    }
+    let page = "query($id: ID!, $first: Int!, $after: ID) { session(id: $id) { participants(first: $first, after: $after) \
+                { id } } }";
+    let ids = async |first: u32, after: Option<&str>| {
+        let seen = room.owner.sees(page, json!({ "id": session, "first": first, "after": after })).await;
+        let people = seen["session"]["participants"].as_array().expect("it is a list").clone();
+        people.iter().map(|there| there["id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>()
+    };
+    let all = ids(1_000, None).await;
+    assert_eq!((all.len(), ids(2, None).await), (3, all[..2].to_vec()));
+    assert_eq!(ids(2, Some(&all[1])).await, all[2..]);
+    assert!(ids(2, Some(&all[2])).await.is_empty());
+    let one = "query($id: ID!, $participant: ID!) { session(id: $id) { participant(id: $participant) { id } } }";
+    let seen = room.owner.sees(one, json!({ "id": session, "participant": all[1] })).await;
+    assert_eq!(seen["session"]["participant"]["id"], json!(all[1]));
+    let zero = json!({ "id": session, "first": 0 });
+    assert_eq!(room.owner.is_refused(page, zero).await, "INVALID_INPUT");
+    let many = format!(
+        "query($id: ID!) {{ session(id: $id) {{ {} }} }}",
+        (0..11).map(|n| format!("p{n}: participants(first: 1000) {{ id }} ")).collect::<String>()
+    );
+    assert_eq!(room.owner.is_refused(&many, json!({ "id": session })).await, "TOO_COMPLEX");
 }
 
 #[tokio::test]

@@ -18,12 +18,16 @@ use crate::{App, Error, Request, feed::session_of};
 const RETRY_SECONDS: u64 = 1;
 /// How often it is looked for those who are in and absent.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The same after a fault, which trying again seldom mends.
+const FAULT_RETRY_SECONDS: u64 = 60;
 
 /// The live sessions, and when each of them next does something by itself.
 #[derive(Default)]
 struct Live {
     sessions: HashMap<SessionId, (OrganizationId, Option<Timestamp>)>,
     queue: BTreeSet<(Timestamp, SessionId)>,
+    /// Those whose deadlines failed when they were last due: the others' go on.
+    failing: BTreeSet<SessionId>,
 }
 
 impl Live {
@@ -35,6 +39,7 @@ impl Live {
     }
 
     fn remove(&mut self, session: SessionId) {
+        self.failing.remove(&session);
         if let Some((_, Some(before))) = self.sessions.remove(&session) {
             self.queue.remove(&(before, session));
         }
@@ -65,6 +70,7 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                 let batch = batch?;
                 take(run, &mut live, &batch)?;
                 run.reached(follower.position());
+                run.fails_at(live.failing.len());
             }
             _ = looks.tick() => {
                 run.app.presence.forget_unheard(run.app.sources.now());
@@ -72,7 +78,10 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                     run.app.drop_absent(*organization, *session).await;
                 }
             }
-            () = until(&run.app, live.queue.first().map(|(at, _)| *at)) => fire(&run.app, &mut live).await?,
+            () = until(&run.app, live.queue.first().map(|(at, _)| *at)) => {
+                fire(&run.app, &mut live).await?;
+                run.fails_at(live.failing.len());
+            }
             () = stopped(&mut stop) => return Ok(()),
         }
     }
@@ -115,36 +124,57 @@ async fn until(app: &App, at: Option<Timestamp>) {
     }
 }
 
-/// Issues the commands of every deadline that is reached.
+/// Issues the commands of every deadline that is reached. What one session can't record is said, and tried again later:
+/// the others' deadlines don't wait for it.
 async fn fire(app: &App, live: &mut Live) -> Result<(), Error> {
     let now = app.sources.now();
     while let Some((at, session)) = live.queue.first().copied().filter(|(at, _)| *at <= now) {
         live.queue.remove(&(at, session));
         let Some((organization, _)) = live.sessions.get(&session).copied() else { continue };
-        let loaded = app.load_own::<Session>(Some(organization), &Session::stream(session))?;
-        let due: Vec<_> = deadline::deadlines(&loaded.state).into_iter().filter(|due| due.at <= now).collect();
-        drop(loaded);
-        let mut retry = false;
-        for due in due {
-            let request = Request::system(CorrelationId(app.sources.ulid()), None);
-            let command = due.command(app.sources.now());
-            match settled(app.command_session(&request, organization, session, command).await) {
-                Ok(()) => {}
-                Err(Error::Unavailable(_) | Error::Contention) => retry = true,
-                Err(error) => return Err(error),
+        let pause = match fire_session(app, organization, session, now).await {
+            Ok(()) => {
+                live.failing.remove(&session);
+                look(app, live, session, organization)?;
+                // A deadline that its own command did not move would come again at once, for ever.
+                let again = live.sessions.get(&session).is_some_and(|(_, next)| next.is_some_and(|next| next <= now));
+                again.then_some(RETRY_SECONDS)
             }
-        }
-        if retry {
-            live.set(session, organization, Some(now.plus_seconds(RETRY_SECONDS)));
-        } else {
-            look(app, live, session, organization)?;
-            // A deadline that its own command did not move would come again at once, for ever.
-            if let Some((_, Some(next))) = live.sessions.get(&session).copied()
-                && next <= now
-            {
-                live.set(session, organization, Some(now.plus_seconds(RETRY_SECONDS)));
+            Err(Error::Unavailable(_) | Error::Contention) => Some(RETRY_SECONDS),
+            Err(error @ Error::OutcomeUnknown) => return Err(error),
+            Err(error) => {
+                let chain = crate::error::chain(&error);
+                tracing::error!(%session, error = chain, "the session's deadlines fail: they are tried again");
+                live.failing.insert(session);
+                Some(FAULT_RETRY_SECONDS)
             }
+        };
+        if let Some(seconds) = pause {
+            live.set(session, organization, Some(now.plus_seconds(seconds)));
         }
     }
     Ok(())
+}
+
+/// Issues the commands of the deadlines that one session has reached, all of them, and answers with the last that failed.
+async fn fire_session(
+    app: &App,
+    organization: OrganizationId,
+    session: SessionId,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let loaded = app.load_own::<Session>(Some(organization), &Session::stream(session))?;
+    let due: Vec<_> = deadline::deadlines(&loaded.state).into_iter().filter(|due| due.at <= now).collect();
+    drop(loaded);
+    let mut result = Ok(());
+    for due in due {
+        let request = Request::system(CorrelationId(app.sources.ulid()), None);
+        let command = due.command(app.sources.now());
+        let done = settled(app.command_session(&request, organization, session, command).await);
+        match done {
+            Err(Error::OutcomeUnknown) => return done,
+            Err(_) => result = done,
+            Ok(()) => {}
+        }
+    }
+    result
 }

@@ -83,7 +83,7 @@ async fn account_of_nobody(
     settled(app.finish_grant(task, &DeactivateUser { owner }.into()).await)
 }
 
-fn named_owner(event: &OrganizationEvent) -> Option<UserId> {
+pub(super) fn named_owner(event: &OrganizationEvent) -> Option<UserId> {
     match event {
         OrganizationEvent::OwnerGranted(granted) => Some(granted.user),
         OrganizationEvent::OrganizationCreated(_)

@@ -29,7 +29,8 @@ async fn of_room(app: &App, recorded: &Recorded) -> Result<(), Error> {
             // Nothing to do for a session that has gone on, or over, since.
             let there = app.session_state(organization, opened.session);
             let preparing = matches!(&there, Ok(state) if state.live().is_some_and(|live| live.ready_at.is_none()));
-            if preparing || matches!(there, Err(Error::NotFound { .. })) {
+            let of_another = matches!(&there, Ok(state) if state.record().is_some_and(|record| record.room != room));
+            if preparing || of_another || matches!(there, Err(Error::NotFound { .. })) {
                 settled(app.prepare_session(&request, facts, &opened).await)?;
             }
             Ok(())

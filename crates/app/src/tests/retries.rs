@@ -1,7 +1,7 @@
 //! The same request again: the same answer, the same secrets, nothing recorded twice.
 
 use witan_auth::{Scope, Scopes};
-use witan_domain::Actor;
+use witan_domain::{Actor, RoomId, room::OpenSession, session::Opener};
 
 use crate::{
     api_keys::NewApiKey, join_tokens::Door, opening::OpeningInput, organizations::OrganizationInput, testing::*, *,
@@ -320,4 +320,55 @@ async fn what_is_kept_of_a_request_can_t_be_guessed() {
     let metadata = |event: &witan_event_store::Recorded| String::from_utf8(event.envelope.metadata().to_vec()).unwrap();
     assert!(all.iter().any(|event| metadata(event).contains(&kept.input)));
     assert!(all.iter().all(|event| !metadata(event).contains(&hash)));
+}
+
+/// A key names one thing: it must not bind one room to the session of another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_opened_one_room_opens_no_other() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let other = room("second", Some(tenant.host_id));
+    let (other, _) = app.create_room(&world.ask(&tenant.owner), tenant.unit, &other).await.unwrap();
+    let opens = async |room: RoomId| {
+        let request = world.ask_once(&tenant.host, "open", &format!("open {room}"));
+        app.open_session(&request, room, &OpeningInput::default()).await.map(|(session, _)| session)
+    };
+    let session = opens(tenant.room).await.unwrap();
+    let newest = world.newest();
+    assert_eq!(code(opens(other).await), "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(world.newest(), newest, "nothing is recorded");
+    assert_eq!(opens(tenant.room).await.unwrap(), session);
+}
+
+/// The same when both come at once, and the second finds out only at its second step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_lets_go_of_a_session_that_is_another_s() {
+    let world = World::new();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let other = room("second", Some(tenant.host_id));
+    let (other, _) = app.create_room(&world.ask(&tenant.owner), tenant.unit, &other).await.unwrap();
+    let session = world.opens(&tenant).await;
+    // As the second room would be told of it.
+    let told = world.app.room_state(tenant.organization, other).unwrap().facts().unwrap().clone();
+    let task = app.begin_room(&world.ask(&tenant.owner), other, witan_auth::Operation::OpenSession).await.unwrap();
+    let command = OpenSession {
+        session,
+        organization_active: true,
+        settings: app.room_settings(&told).unwrap(),
+        opened_by: Opener::User(tenant.host_id),
+        record: None,
+        continues: None,
+        now: world.clock.now(),
+    };
+    task.finish(&command.into()).await.unwrap();
+    let invitation = app.create_invitation(&world.ask(&tenant.host), other, &world.invitation("Pat")).await.unwrap();
+    let request = world.ask(&Actor::Anonymous);
+    let exchanged = app.exchange_invitation(&request, invitation.invitation, &invitation.secret).await;
+    assert_eq!(code(exchanged), "NO_LIVE_SESSION", "an invitation leads into its own room's session only");
+    let running = world.reacts();
+    let live = || app.room_state(tenant.organization, other).unwrap().facts().unwrap().live_session;
+    world.until("the room lets go of it", || live().is_none()).await;
+    world.settle(&running).await;
+    assert!(app.session_state(tenant.organization, session).unwrap().live().is_some(), "whose it is keeps it");
+    world.stop(running).await;
 }

@@ -9,10 +9,11 @@ use crate::{
 };
 
 use super::{
-    ARRIVALS_KEPT_FOR_MODERATORS, ARRIVALS_MAX, ARRIVALS_OF_PERSON_MAX, AdmitParticipant, Decision, DenyParticipant,
-    KNOCKS_WAITING_MAX, Knock, KnockTimedOut, KnockWithdrawn, NOTHING, ParticipantAdmitted, ParticipantDenied,
-    ParticipantKnocked, SessionEvent, SessionRecord, SessionRejection, SessionStatus, TimeOutKnock,
-    UNINVITED_ARRIVALS_MAX, UNINVITED_WAITING_MAX, WithdrawKnock, life::reached, standing::in_their_role,
+    ADMITTED_WAITING_MAX, ARRIVALS_KEPT_FOR_MODERATORS, ARRIVALS_MAX, ARRIVALS_OF_PERSON_MAX, AdmitParticipant,
+    Decision, DenyParticipant, KNOCKS_WAITING_MAX, Knock, KnockTimedOut, KnockWithdrawn, NOTHING, ParticipantAdmitted,
+    ParticipantDenied, ParticipantKnocked, SessionEvent, SessionRecord, SessionRejection, SessionStatus, TimeOutKnock,
+    UNINVITED_ADMITTED_MAX, UNINVITED_ARRIVALS_MAX, UNINVITED_WAITING_MAX, WithdrawKnock, life::reached,
+    standing::in_their_role,
 };
 
 pub(super) fn knock(session: &SessionRecord, command: &Knock) -> Decision {
@@ -24,16 +25,7 @@ pub(super) fn knock(session: &SessionRecord, command: &Knock) -> Decision {
     refuse_duplicate(session, arrival.person, arrival.participant)?;
     let ground = admission_ground(session, arrival.person, command.lobby);
     let taken_over = withdrawn_by_takeover(session, arrival.person, arrival.participant);
-    if ground.is_none() && session.waiting_count - taken_over.len() as u32 >= KNOCKS_WAITING_MAX {
-        return Err(SessionRejection::LobbyFull);
-    }
-    let waits = |other: &&Participant| other.uninvited() && other.state.is_waiting();
-    if ground.is_none()
-        && arrival.uninvited()
-        && session.participants.iter().filter(waits).count() - taken_over.len() >= UNINVITED_WAITING_MAX
-    {
-        return Err(SessionRejection::UninvitedLobbyFull);
-    }
+    place_at_the_door(session, &arrival, ground.is_some())?;
     let participant = arrival.participant;
     let mut events = vec![ParticipantKnocked { arrival: Box::new(arrival) }.into()];
     events.extend(taken_over);
@@ -161,6 +153,25 @@ pub(super) fn may_arrive(session: &SessionRecord, arrival: &Arrival) -> Result<(
     }
     if of_person(session, arrival.person).count() >= ARRIVALS_OF_PERSON_MAX {
         return Err(SessionRejection::PersonArrivalsExhausted);
+    }
+    Ok(())
+}
+
+/// One more waits for an answer, or, admitted, until they come in: so many may, and strangers get half of the places.
+fn place_at_the_door(session: &SessionRecord, arrival: &Arrival, admitted: bool) -> Result<(), SessionRejection> {
+    let (state, most, uninvited_most) = if admitted {
+        (State::Admitted, ADMITTED_WAITING_MAX, UNINVITED_ADMITTED_MAX)
+    } else {
+        (State::Knocking, KNOCKS_WAITING_MAX, UNINVITED_WAITING_MAX)
+    };
+    let takes_over = session.settings.values.duplicate_entry == DuplicateEntry::TakeOver;
+    let stays = |other: &&Participant| other.state == state && !(takes_over && other.person == arrival.person);
+    let others = session.participants.iter().filter(stays);
+    if others.clone().count() >= most {
+        return Err(SessionRejection::LobbyFull);
+    }
+    if arrival.uninvited() && others.filter(|other| other.uninvited()).count() >= uninvited_most {
+        return Err(SessionRejection::UninvitedLobbyFull);
     }
     Ok(())
 }
@@ -397,7 +408,7 @@ mod tests {
     #[test]
     fn a_full_lobby_says_so() {
         let mut scene = Scene::consultation();
-        for n in 1..=u128::from(KNOCKS_WAITING_MAX) {
+        for n in 1..=KNOCKS_WAITING_MAX as u128 {
             scene.knocks(n, PersonId(n));
         }
         scene.refuses(scene.knock(999, PersonId(999)), SessionRejection::LobbyFull);
@@ -420,6 +431,30 @@ mod tests {
         scene.knocks(998, PersonId(998));
         scene.does(WithdrawKnock { participant: ParticipantId(1), now: scene.now });
         scene.does(uninvited(&scene, 999));
+    }
+
+    #[test]
+    fn who_is_admitted_without_a_lobby_and_does_not_come_in_leaves_room_for_others() {
+        let mut scene = Scene::ready(&[]);
+        let no_lobby = |knock: Knock| Knock { lobby: false, ..knock };
+        let admitted = |scene: &mut Scene, knock: Knock| {
+            let participant = knock.arrival.participant;
+            scene.happens(&ParticipantKnocked { arrival: Box::new(knock.arrival) }.into());
+            scene.happens(&ParticipantAdmitted { participant, ground: AdmissionGround::NoLobby }.into());
+        };
+        for n in 1..=UNINVITED_ADMITTED_MAX as u128 {
+            let knock = uninvited(&scene, n);
+            admitted(&mut scene, knock);
+        }
+        scene.refuses(no_lobby(uninvited(&scene, 9_999)), SessionRejection::UninvitedLobbyFull);
+        scene.does(scene.knock(9_998, PersonId(9_998)));
+        for n in UNINVITED_ADMITTED_MAX as u128 + 1..=ADMITTED_WAITING_MAX as u128 {
+            let knock = scene.knock(n, PersonId(n));
+            admitted(&mut scene, knock);
+        }
+        scene.refuses(no_lobby(scene.knock(9_999, PersonId(9_999))), SessionRejection::LobbyFull);
+        scene.does(scene.enter(1));
+        scene.does(no_lobby(scene.knock(9_999, PersonId(9_999))));
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use crate::{aggregate::Rejection, settings::SettingRejection, text::Invalid};
 
-use super::{ARRIVALS_OF_PERSON_MAX, CONSENTS_MAX, EXTENSION_MINUTES_MAX, KNOCKS_WAITING_MAX, RECONNECTIONS_MAX};
+use super::{
+    ADMITTED_WAITING_MAX, ARRIVALS_OF_PERSON_MAX, CONSENTS_MAX, EXTENSION_MINUTES_MAX, KNOCKS_WAITING_MAX,
+    RECONNECTIONS_MAX,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionRejection {
@@ -18,7 +21,10 @@ pub enum SessionRejection {
     SessionLocked,
     #[error("The session is full: it has its maximum of participants.")]
     SessionFull,
-    #[error("The lobby is full: {KNOCKS_WAITING_MAX} people are waiting.")]
+    #[error(
+        "As many people are at the door as may be: {KNOCKS_WAITING_MAX} who wait for an answer, or \
+         {ADMITTED_WAITING_MAX} who were admitted and have not come in."
+    )]
     LobbyFull,
     #[error("The session has taken in as many entries as a session may.")]
     ArrivalsExhausted,

@@ -247,3 +247,21 @@ async fn what_stopped_read_models_do_not_know_is_denied_also_after_a_restart() {
     assert!(!system.app.still_stands(&open).await);
     system.close().await.unwrap();
 }
+
+/// The data folder may be gone a moment later, and the list is all that a restore knows of its last seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_erased_just_before_the_end_is_on_the_list_beside_the_backups() {
+    let place = Place::new();
+    let backups = place.folder.path().join("backups");
+    let folder = DataFolder::open_or_make(&place.data(), "serve", System::fill).unwrap();
+    let config = Config { backups: Some(backups.clone()), ..Config::default() };
+    let system = System::open(folder, &config, Metrics::new(), Stage::default()).await.unwrap();
+    while !backups.join(erasures::FILE).exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let erased = (OrganizationId(7), witan_domain::PersonId(8));
+    system.vault.create_person(erased.0, erased.1).await.unwrap();
+    system.vault.erase(erased.0, erased.1).await.unwrap();
+    system.close().await.unwrap();
+    assert_eq!(erasures::Erasures::read(&backups).unwrap(), erasures::Erasures([erased].into()));
+}
