@@ -21,8 +21,9 @@ const SESSIONS: &str = "sessions";
 const BY_ROOM: &str = "sessions_by_room";
 const BY_CREATION: &str = "sessions_by_creation";
 const BY_PERSON: &str = "sessions_by_person";
+pub(crate) const WAITED_FOR: &str = "sessions_waited_for";
 
-pub(crate) const TABLES: &[&str] = &[SESSIONS, BY_ROOM, BY_CREATION, BY_PERSON];
+pub(crate) const TABLES: &[&str] = &[SESSIONS, BY_ROOM, BY_CREATION, BY_PERSON, WAITED_FOR];
 
 /// One session as its readers find it.
 pub type SessionRow = Row<SessionState>;
@@ -38,6 +39,8 @@ pub struct Sessions {
     by_room: Lines<SessionEntry>,
     by_creation: Lines<SessionEntry>,
     by_person: Lines<SessionEntry>,
+    /// Those in which somebody knocks.
+    waited_for: Table<SessionId>,
 }
 
 impl Sessions {
@@ -47,6 +50,7 @@ impl Sessions {
             by_room: Lines::new(Arc::clone(db), BY_ROOM),
             by_creation: Lines::new(Arc::clone(db), BY_CREATION),
             by_person: Lines::new(Arc::clone(db), BY_PERSON),
+            waited_for: Table::new(Arc::clone(db), WAITED_FOR),
         }
     }
 
@@ -65,13 +69,24 @@ impl Sessions {
                 self.by_creation.put(Key::of(organization).number(created), &entry)?;
                 None
             }
-            SessionEvent::ParticipantKnocked(knocked) => Some(&knocked.arrival),
-            SessionEvent::ParticipantJoined(joined) => joined.arrival.as_ref(),
-            SessionEvent::SessionReady(_)
-            | SessionEvent::ParticipantAdmitted(_)
+            SessionEvent::ParticipantKnocked(knocked) => {
+                self.waited_for.put(Key::of(organization).id(session.0), session);
+                Some(&knocked.arrival)
+            }
+            SessionEvent::ParticipantAdmitted(_)
             | SessionEvent::ParticipantDenied(_)
             | SessionEvent::KnockWithdrawn(_)
-            | SessionEvent::KnockTimedOut(_)
+            | SessionEvent::KnockTimedOut(_) => {
+                let key = Key::of(organization).id(session.0);
+                let record = self.rows.find(&key)?.and_then(|row| row.state.record());
+                if record.is_none_or(|record| record.knocking().next().is_none()) {
+                    self.waited_for.delete(key);
+                }
+                None
+            }
+            SessionEvent::ParticipantJoined(joined) => joined.arrival.as_ref(),
+            SessionEvent::SessionReady(_)
+            | SessionEvent::KnockUnanswered(_)
             | SessionEvent::ParticipantDropped(_)
             | SessionEvent::ParticipantReconnected(_)
             | SessionEvent::ParticipantLeft(_)
@@ -106,7 +121,7 @@ impl Projection for Sessions {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static [&'static str] {
@@ -127,7 +142,8 @@ impl Projection for Sessions {
         self.rows.write(batch)?;
         self.by_room.write(batch)?;
         self.by_creation.write(batch)?;
-        self.by_person.write(batch)
+        self.by_person.write(batch)?;
+        self.waited_for.write(batch)
     }
 
     fn reset(&mut self) {
@@ -135,6 +151,7 @@ impl Projection for Sessions {
         self.by_room.reset();
         self.by_creation.reset();
         self.by_person.reset();
+        self.waited_for.reset();
     }
 }
 

@@ -163,11 +163,10 @@ impl App {
         input: &OrganizationInput,
     ) -> Result<Outcome<Organization>, Error> {
         let organization = request.organization()?;
+        self.authorise(request, Operation::UpdateOrganization, &organization_resource(organization)).await?;
         let slug = Slug::try_new(&input.slug).map_err(Error::rejected)?;
         let before = self.organization_state(organization)?;
         let facts = before.facts().map_err(Error::rejected)?.clone();
-        let resource = organization_resource(organization);
-        self.authorise(request, Operation::UpdateOrganization, &resource).await?;
         let holder = Holder::Organization(organization);
         let renamed = facts.details.slug != slug;
         if renamed {

@@ -220,6 +220,17 @@ impl App {
         participant: ParticipantId,
         to: SessionId,
     ) -> Result<Outcome<Session>, Error> {
+        let task = self.begin_session(request, session, Operation::MoveParticipant).await?;
+        // A retry is answered as before, whatever has become of the other session.
+        if task.answered()?.is_none() {
+            self.may_move_to(request, to).await?;
+        }
+        let now = task.now();
+        task.finish(&MoveParticipant { participant, to, now }.into()).await
+    }
+
+    /// Moving lets someone into another session: that takes the right to admit there too.
+    async fn may_move_to(&self, request: &Request, to: SessionId) -> Result<(), Error> {
         let organization = request.organization()?;
         let target = self.load_own::<Session>(Some(organization), &Session::stream(to))?;
         if target.state.live().is_none() {
@@ -229,13 +240,8 @@ impl App {
                 message: "The session to move to is not a live session of this organization.".into(),
             });
         }
-        // Moving lets someone into another session: that takes the right to admit there too.
         let resource = session_resource(&request.actor, organization, &target.state);
-        self.authorise(request, Operation::AdmitParticipant, &resource).await?;
-        drop(target);
-        let task = self.begin_session(request, session, Operation::MoveParticipant).await?;
-        let now = task.now();
-        task.finish(&MoveParticipant { participant, to, now }.into()).await
+        self.authorise(request, Operation::AdmitParticipant, &resource).await
     }
 
     pub async fn remove_participant(

@@ -1,6 +1,9 @@
+mod ad_hoc;
+mod desk;
 mod doors;
 mod feeds;
 mod names;
+mod order;
 mod reactions;
 mod retries;
 mod standing;

@@ -18,7 +18,7 @@ use witan_media::{FakeMedia, Media};
 use crate::{execute::Presence, history::organization_resource, testing::*, *};
 
 /// Any event at all: followers look at the clock when one comes.
-async fn something(world: &World) {
+pub(super) async fn something(world: &World) {
     let event = NewEvent {
         id: EventId(u128::from(world.newest().0)),
         kind: "NameReleased".into(),

@@ -92,6 +92,12 @@ pub struct KnockWithdrawn {
     pub reason: WithdrawalReason,
 }
 
+/// Nobody has answered for a while: the desk of the unit is alerted. The knock waits on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnockUnanswered {
+    pub participant: ParticipantId,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnockTimedOut {
     pub participant: ParticipantId,
@@ -219,6 +225,7 @@ crate::events! {
         ParticipantAdmitted,
         ParticipantDenied,
         KnockWithdrawn,
+        KnockUnanswered,
         KnockTimedOut,
         ParticipantJoined,
         ParticipantDropped,
@@ -274,6 +281,7 @@ mod tests {
             ParticipantAdmitted { participant, ground: AdmissionGround::Host }.into(),
             ParticipantDenied { participant, reason: reason.clone() }.into(),
             KnockWithdrawn { participant, reason: WithdrawalReason::TakenOver }.into(),
+            KnockUnanswered { participant }.into(),
             KnockTimedOut { participant, reason: KnockTimeoutReason::Unanswered }.into(),
             ParticipantJoined { participant, arrival: Some(Box::new(arrival(1, DOCTOR, SessionRole::Host))) }.into(),
             ParticipantDropped { participant }.into(),
