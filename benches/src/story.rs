@@ -5,7 +5,7 @@ use witan_domain::aggregate::{Aggregate, EventPayload};
 use witan_domain::chat::{Chat, ChatCommand, SendMessage};
 use witan_domain::participant::{Arrival, MediaSource};
 use witan_domain::private::{Ciphertext, Private};
-use witan_domain::room::{CreateRoom, OpenSession, ReleaseSession, Room, RoomDetails, RoomEvent, RoomKind};
+use witan_domain::room::{CreateRoom, OpenSession, ReleaseSession, Room, RoomDetails, RoomEvent};
 use witan_domain::session::{
     AdmitParticipant, EndReason, EndSession, Entry, JoinSession, Knock, LeaveSession, MuteParticipant, Opener,
     PrepareSession, Session, SessionCommand, UnmuteParticipant,
@@ -218,7 +218,6 @@ fn create_room(room: RoomId) -> Vec<RoomEvent> {
         room,
         unit: UnitId(1),
         unit_living: true,
-        kind: RoomKind::Lasting,
         details,
         owner_active: true,
     };

@@ -7,20 +7,28 @@ use std::{
 
 use tokio::sync::watch;
 use witan_domain::{OrganizationId, SessionId};
-use witan_event_store::Position;
+use witan_event_store::{Position, Recorded};
 
-type Senders = HashMap<(OrganizationId, SessionId), watch::Sender<Position>>;
-
-/// The newest position at which a session's rows changed, for whoever subscribed to it.
-#[derive(Default)]
-pub struct Changes {
-    sessions: Arc<Mutex<Senders>>,
+/// Rows that somebody may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Watched {
+    Session(OrganizationId, SessionId),
+    /// Who waits at any desk of the organization. Told too often rather than too seldom: whoever is told looks.
+    Desks(OrganizationId),
 }
 
-/// One who waits for a session's changes; the last who goes takes the memory of it along.
+type Senders = HashMap<Watched, watch::Sender<Position>>;
+
+/// The newest position at which rows changed, for whoever subscribed to them.
+#[derive(Default)]
+pub struct Changes {
+    watched: Arc<Mutex<Senders>>,
+}
+
+/// One who waits for changes; the last who goes takes the memory of it along.
 pub struct Changed {
-    sessions: Arc<Mutex<Senders>>,
-    session: (OrganizationId, SessionId),
+    all: Arc<Mutex<Senders>>,
+    watched: Watched,
     receiver: watch::Receiver<Position>,
 }
 
@@ -38,35 +46,51 @@ impl Changed {
 
 impl Drop for Changed {
     fn drop(&mut self) {
-        let mut sessions = locked(&self.sessions);
+        let mut all = locked(&self.all);
         // This receiver still counts, and nobody joins while the lock is held.
-        if sessions.get(&self.session).is_some_and(|sender| sender.receiver_count() <= 1) {
-            sessions.remove(&self.session);
+        if all.get(&self.watched).is_some_and(|sender| sender.receiver_count() <= 1) {
+            all.remove(&self.watched);
         }
     }
 }
 
-fn locked(sessions: &Mutex<Senders>) -> MutexGuard<'_, Senders> {
-    sessions.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(all: &Mutex<Senders>) -> MutexGuard<'_, Senders> {
+    all.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Changes {
     /// Tells of each change of the session's rows from now on.
     pub fn session(&self, organization: OrganizationId, session: SessionId) -> Changed {
-        let session = (organization, session);
-        let receiver =
-            locked(&self.sessions).entry(session).or_insert_with(|| watch::Sender::new(Position(0))).subscribe();
-        Changed { sessions: Arc::clone(&self.sessions), session, receiver }
+        self.watch(Watched::Session(organization, session))
     }
 
-    /// Rows of these sessions have changed, up to these positions.
-    pub fn tell(&self, changed: impl Iterator<Item = ((OrganizationId, SessionId), Position)>) {
-        let sessions = locked(&self.sessions);
-        if sessions.is_empty() {
+    /// Tells of each change of who waits in the organization from now on.
+    pub fn desks(&self, organization: OrganizationId) -> Changed {
+        self.watch(Watched::Desks(organization))
+    }
+
+    fn watch(&self, watched: Watched) -> Changed {
+        let receiver =
+            locked(&self.watched).entry(watched).or_insert_with(|| watch::Sender::new(Position(0))).subscribe();
+        Changed { all: Arc::clone(&self.watched), watched, receiver }
+    }
+
+    /// These events are in the rows now.
+    pub fn tell(&self, batch: &[Recorded]) {
+        let each = |recorded: &Recorded| {
+            let position = recorded.position;
+            changed(recorded).into_iter().flatten().map(move |watched| (watched, position))
+        };
+        self.tell_each(batch.iter().flat_map(each));
+    }
+
+    fn tell_each(&self, changed: impl Iterator<Item = (Watched, Position)>) {
+        let all = locked(&self.watched);
+        if all.is_empty() {
             return;
         }
-        for (session, position) in changed {
-            if let Some(sender) = sessions.get(&session) {
+        for (watched, position) in changed {
+            if let Some(sender) = all.get(&watched) {
                 sender.send_replace(position);
             }
         }
@@ -74,7 +98,20 @@ impl Changes {
 
     /// Nothing more will be told: all who wait see the end.
     pub fn end(&self) {
-        locked(&self.sessions).clear();
+        locked(&self.watched).clear();
+    }
+}
+
+/// Which rows the event may have changed. A room is told of at a desk by its live session.
+fn changed(recorded: &Recorded) -> [Option<Watched>; 2] {
+    let envelope = &recorded.envelope;
+    let Some(organization) = envelope.organization() else { return [None, None] };
+    let session = || envelope.stream_id().parse().ok().map(|session| Watched::Session(organization, session));
+    match envelope.category() {
+        "session" => [session(), Some(Watched::Desks(organization))],
+        "chat" => [session(), None],
+        "invitation" | "room" => [None, Some(Watched::Desks(organization))],
+        _ => [None, None],
     }
 }
 
@@ -89,10 +126,10 @@ mod tests {
         let mut first = changes.session(organization, session);
         let second = changes.session(organization, session);
         drop(second);
-        changes.tell([((organization, session), Position(3))].into_iter());
+        changes.tell_each([(Watched::Session(organization, session), Position(3))].into_iter());
         assert!(first.changed().await, "who stays is still told");
         drop(first);
-        assert!(locked(&changes.sessions).is_empty());
+        assert!(locked(&changes.watched).is_empty());
         let mut last = changes.session(organization, session);
         changes.end();
         assert!(!last.changed().await);

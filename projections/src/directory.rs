@@ -90,6 +90,9 @@ impl ReadModels {
 
     /// Whether a room that is right in this unit is not archived.
     pub fn has_living_rooms(&self, organization: OrganizationId, unit: UnitId) -> Result<bool, ProjectionError> {
+        if self.has_hidden_rooms(organization, unit)? {
+            return Ok(true);
+        }
         let mut page = Page { rows_max: PAGE_ROWS_MAX, ..Page::default() };
         loop {
             let listed = self.list_rooms(organization, Some(unit), &page)?;

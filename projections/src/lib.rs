@@ -6,6 +6,7 @@ pub mod audit;
 pub mod changes;
 pub mod chat;
 mod damage;
+pub mod desk;
 pub mod directory;
 pub mod follower;
 pub mod models;
@@ -29,7 +30,7 @@ use std::{
 
 use rocksdb::{ColumnFamilyDescriptor, DB, Options};
 use tokio::sync::watch;
-use witan_domain::{OrganizationId, SessionId, aggregate::DecodeError};
+use witan_domain::aggregate::DecodeError;
 use witan_event_store::{EventStore, Follower, Position, ReadError, Recorded};
 
 pub use changes::Changes;
@@ -216,15 +217,7 @@ impl ReadModels {
 
     fn tell(&self, position: Position, batch: &[Recorded]) {
         self.progress.send_modify(|progress| progress.position = position);
-        let sessions = batch.iter().filter_map(|recorded| {
-            let envelope = &recorded.envelope;
-            let session: SessionId = match envelope.category() {
-                "session" | "chat" => envelope.stream_id().parse().ok()?,
-                _ => return None,
-            };
-            Some(((envelope.organization().unwrap_or(OrganizationId(0)), session), recorded.position))
-        });
-        self.changes.tell(sessions);
+        self.changes.tell(batch);
     }
 
     /// The damage that was found in the rows since they were opened, if any: what a reader is told may be missing.

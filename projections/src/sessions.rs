@@ -22,8 +22,9 @@ const BY_ROOM: &str = "sessions_by_room";
 const BY_CREATION: &str = "sessions_by_creation";
 const BY_PERSON: &str = "sessions_by_person";
 const LIVE: &str = "sessions_live";
+pub(crate) const WAITED_FOR: &str = "sessions_waited_for";
 
-pub(crate) const TABLES: &[&str] = &[SESSIONS, BY_ROOM, BY_CREATION, BY_PERSON, LIVE];
+pub(crate) const TABLES: &[&str] = &[SESSIONS, BY_ROOM, BY_CREATION, BY_PERSON, LIVE, WAITED_FOR];
 
 /// One session as its readers find it.
 pub type SessionRow = Row<SessionState>;
@@ -40,6 +41,8 @@ pub struct Sessions {
     by_creation: Lines<SessionEntry>,
     by_person: Lines<SessionEntry>,
     live: Table<SessionEntry>,
+    /// Those in which somebody knocks.
+    waited_for: Table<SessionId>,
 }
 
 impl Sessions {
@@ -50,6 +53,7 @@ impl Sessions {
             by_creation: Lines::new(Arc::clone(db), BY_CREATION),
             by_person: Lines::new(Arc::clone(db), BY_PERSON),
             live: Table::new(Arc::clone(db), LIVE),
+            waited_for: Table::new(Arc::clone(db), WAITED_FOR),
         }
     }
 
@@ -71,15 +75,27 @@ impl Sessions {
             }
             SessionEvent::SessionEnded(_) => {
                 self.live.delete(Key::of(organization).id(session.0));
+                self.waited_for.delete(Key::of(organization).id(session.0));
                 None
             }
-            SessionEvent::ParticipantKnocked(knocked) => Some(&knocked.arrival),
-            SessionEvent::ParticipantJoined(joined) => joined.arrival.as_ref(),
-            SessionEvent::SessionReady(_)
-            | SessionEvent::ParticipantAdmitted(_)
+            SessionEvent::ParticipantKnocked(knocked) => {
+                self.waited_for.put(Key::of(organization).id(session.0), session);
+                Some(&knocked.arrival)
+            }
+            SessionEvent::ParticipantAdmitted(_)
             | SessionEvent::ParticipantDenied(_)
             | SessionEvent::KnockWithdrawn(_)
-            | SessionEvent::KnockTimedOut(_)
+            | SessionEvent::KnockTimedOut(_) => {
+                let key = Key::of(organization).id(session.0);
+                let record = self.rows.find(&key)?.and_then(|row| row.state.record());
+                if record.is_none_or(|record| record.knocking().next().is_none()) {
+                    self.waited_for.delete(key);
+                }
+                None
+            }
+            SessionEvent::ParticipantJoined(joined) => joined.arrival.as_ref(),
+            SessionEvent::SessionReady(_)
+            | SessionEvent::KnockUnanswered(_)
             | SessionEvent::ParticipantDropped(_)
             | SessionEvent::ParticipantReconnected(_)
             | SessionEvent::ParticipantLeft(_)
@@ -135,7 +151,8 @@ impl Projection for Sessions {
         self.by_room.write(batch)?;
         self.by_creation.write(batch)?;
         self.by_person.write(batch)?;
-        self.live.write(batch)
+        self.live.write(batch)?;
+        self.waited_for.write(batch)
     }
 
     fn reset(&mut self) {
@@ -144,6 +161,7 @@ impl Projection for Sessions {
         self.by_creation.reset();
         self.by_person.reset();
         self.live.reset();
+        self.waited_for.reset();
     }
 }
 

@@ -1,4 +1,5 @@
 mod damage;
+mod desk;
 mod folding;
 mod rich;
 mod shape;

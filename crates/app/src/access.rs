@@ -34,6 +34,10 @@ impl LevelsAbove {
         self.organization.status == OrganizationStatus::Active
     }
 
+    pub fn unit_living(&self) -> bool {
+        self.units.is_living(self.unit)
+    }
+
     /// The room's unit and those above it, the root first.
     pub fn path(&self) -> Vec<UnitId> {
         self.units.path(self.unit)
@@ -60,9 +64,14 @@ impl Invited {
 
 impl App {
     pub(crate) fn levels_above(&self, room: &RoomFacts) -> Result<LevelsAbove, Error> {
-        let state = self.organization_state(room.organization)?;
-        let organization = state.facts().map_err(Error::rejected)?.clone();
-        Ok(LevelsAbove { organization, units: self.units_state(room.organization)?, unit: room.unit })
+        self.levels_in(room.organization, room.unit)
+    }
+
+    /// The levels above whatever room is, or will be, in this unit.
+    pub(crate) fn levels_in(&self, organization: OrganizationId, unit: UnitId) -> Result<LevelsAbove, Error> {
+        let state = self.organization_state(organization)?;
+        let facts = state.facts().map_err(Error::rejected)?.clone();
+        Ok(LevelsAbove { organization: facts, units: self.units_state(organization)?, unit })
     }
 
     /// The settings in force in a room, each with the level it comes from.

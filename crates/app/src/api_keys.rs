@@ -46,7 +46,6 @@ impl App {
     ) -> Result<CreatedApiKey, Error> {
         let scopes = Scopes::parse(new.scopes.iter().map(String::as_str))
             .map_err(|error| Error::invalid("scopes", error.to_string()))?;
-        let user_active = self.user_state(organization, new.user)?.is_active();
         let key = ApiKeyId(self.id_for(request, "api key"));
         // With an idempotency key the secret is the same again, for whoever lost the first answer; nobody else can
         // derive it.
@@ -68,6 +67,7 @@ impl App {
             })
             .await?;
         self.check_expiry(request, organization, new.expires_at)?;
+        let user_active = self.user_state(organization, new.user)?.is_active();
         let command = CreateApiKey {
             organization,
             key,

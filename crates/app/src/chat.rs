@@ -81,7 +81,7 @@ impl App {
                 Some(organization),
                 session,
                 Operation::RemoveMessage,
-                Presence::Needed("message"),
+                Presence::NeededOnceAllowed("message"),
                 move |_| resource.clone(),
             )
             .await?;

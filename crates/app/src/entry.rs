@@ -24,6 +24,18 @@ pub struct Introduction {
     pub device: Option<String>,
 }
 
+impl Introduction {
+    /// The name and the device, fit to be protected.
+    pub(crate) fn checked(&self) -> Result<(Text<'_>, Option<Text<'_>>), Error> {
+        // One line, and nothing in it that would make it look like another's.
+        text::name("displayName", self.display_name.trim()).map_err(Error::rejected)?;
+        let name = Text::required("displayName", self.display_name.trim(), DISPLAY_NAME_CHARS_MAX)?;
+        let device = self.device.as_deref().filter(|device| !device.trim().is_empty());
+        let device = device.map(|device| Text::required("device", device, DEVICE_CHARS_MAX)).transpose()?;
+        Ok((name, device))
+    }
+}
+
 /// Someone is at the door, or in.
 pub struct Entered {
     pub organization: OrganizationId,
@@ -92,11 +104,7 @@ impl App {
         who: &Introduction,
         command: fn(Arrival, bool, Timestamp) -> SessionCommand,
     ) -> Result<Arriving<'a>, Error> {
-        // One line, and nothing in it that would make it look like another's.
-        text::name("displayName", who.display_name.trim()).map_err(Error::rejected)?;
-        let name = Text::required("displayName", who.display_name.trim(), DISPLAY_NAME_CHARS_MAX)?;
-        let device = who.device.as_deref().filter(|device| !device.trim().is_empty());
-        let device = device.map(|device| Text::required("device", device, DEVICE_CHARS_MAX)).transpose()?;
+        let (name, device) = who.checked()?;
         let (organization, session) = (token.organization, token.session);
         // The signed token is the right to come to this session's door: by what, is asked below.
         let resource = move |_: &_| Resource {

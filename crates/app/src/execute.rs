@@ -110,8 +110,11 @@ pub struct Outcome<A: Aggregate> {
 pub enum Presence {
     /// The command may make it.
     Optional,
-    /// Without it there is none of these.
+    /// Without it there is none of these. Whoever asks for one that isn't there is told so, since what is asked of follows
+    /// from the stream.
     Needed(&'static str),
+    /// The same where what is asked of can be named without the stream: only who may is told that there is none.
+    NeededOnceAllowed(&'static str),
 }
 
 /// A command on its way: it has the stream to itself, and its actor is allowed to ask.
@@ -165,6 +168,9 @@ impl App {
         let retry = task.answered()?.is_some() && !answer_holds_secret(operation);
         if !(retry && request.is_within_scopes(operation)) {
             task.authorise().await?;
+        }
+        if let (Presence::NeededOnceAllowed(what), None) = (presence, task.loaded.version) {
+            return Err(Error::NotFound { what });
         }
         Ok(task)
     }
@@ -328,7 +334,8 @@ impl<A: Aggregate> Task<'_, A> {
         self.authorise().await
     }
 
-    fn unchanged(self, position: Option<Position>) -> Outcome<A> {
+    /// What a command answers that has nothing to do.
+    pub(crate) fn unchanged(self, position: Option<Position>) -> Outcome<A> {
         Outcome { state: self.loaded.state.clone(), version: self.loaded.version, position }
     }
 

@@ -2,15 +2,20 @@
 
 use witan_auth::{InvitationSecret, Operation, Resource, ResourceKind};
 use witan_domain::{
-    Aggregate, InvitationId, PersonId, RoomId, SessionRole, Timestamp, TokenId,
+    Aggregate, InvitationId, OrganizationId, PersonId, RoomId, SessionRole, Timestamp, TokenId,
     invitation::{
-        CreateInvitation, ExchangeInvitation, Invitation, InvitationDetails, InvitationState, RevokeInvitation,
+        CreateInvitation, ExchangeInvitation, Invitation, InvitationCommand, InvitationDetails, InvitationFacts,
+        InvitationState, RevokeInvitation,
     },
     text::{self, SecretHash},
 };
 
 use crate::{
-    App, Error, Outcome, Request, access::Invited, execute::Presence, join_tokens::Ticket, personal::Text,
+    App, Error, Outcome, Request,
+    access::Invited,
+    execute::{Presence, Task},
+    join_tokens::Ticket,
+    personal::Text,
     rooms::room_resource,
 };
 
@@ -147,50 +152,86 @@ impl App {
         invitation: InvitationId,
         secret: &str,
     ) -> Result<Ticket, Error> {
-        let idempotency = request.idempotency.as_ref().map(|key| key.within(&invitation.to_string()));
-        let request = &Request { idempotency, ..request.clone() };
+        let shown = self.shown_invitation(invitation, secret)?;
+        let request = &shown.within(request);
+        let token = TokenId(self.id_for(request, "join token"));
+        let task = self.begin_shown(request, &shown, Operation::ExchangeInvitation).await?;
+        let command = ExchangeInvitation { secret_sha256: shown.facts.secret_sha256, token, now: task.now() };
+        // Checked before the exchange is recorded: a room that has no session now costs no exchange.
+        Invitation::decide(task.state(), &command.clone().into()).map_err(Error::rejected)?;
+        let room = self.room_state(shown.organization, shown.facts.room)?;
+        let invited = Invited::at(&shown.facts, self.sources.now());
+        let ticket = self.invited_ticket(request, room.facts().map_err(Error::rejected)?, invited, token)?;
+        task.finish(&command.into()).await?;
+        Ok(ticket)
+    }
+
+    /// The invitation whose secret someone shows; to whoever doesn't know it there is none.
+    pub(crate) fn shown_invitation(&self, invitation: InvitationId, secret: &str) -> Result<Shown, Error> {
         let wrong = || Error::Rejected {
             code: "INVITATION_NOT_FOUND",
             field: Some("secret".into()),
             message: "There is no such invitation.".into(),
         };
         let secret = InvitationSecret::parse(secret).map_err(|_| wrong())?;
-        let stream = Invitation::stream(invitation);
-        let loaded = self.streams.load::<Invitation>(&stream)?;
+        let loaded = self.streams.load::<Invitation>(&Invitation::stream(invitation))?;
         let organization = loaded.organization.ok_or_else(wrong)?;
-        let InvitationState::Present(facts) = &loaded.state else { return Err(wrong()) };
-        // Whatever else is answered differs by what the invitation is: it is only for those who know the secret.
-        if facts.secret_sha256 != SecretHash(secret.sha256()) {
-            return Err(wrong());
-        }
-        let (room, invited) = (facts.room, Invited::at(facts, self.sources.now()));
-        drop(loaded);
-        let token = TokenId(self.id_for(request, "join token"));
-        // Who has the secret has the right: it is compared where the exchange is decided.
-        let resource = Resource {
+        let facts = loaded.state.shown(SecretHash(secret.sha256())).map_err(|_| wrong())?;
+        Ok(Shown { organization, facts: facts.clone() })
+    }
+
+    /// Begins a command of whoever has the secret: that is the right.
+    pub(crate) async fn begin_shown<'a>(
+        &'a self,
+        request: &'a Request,
+        shown: &Shown,
+        operation: Operation,
+    ) -> Result<Task<'a, Invitation>, Error> {
+        let (organization, invitation, resource) = (shown.organization, shown.facts.invitation, shown.resource());
+        let presence = Presence::Needed("invitation");
+        self.begin::<Invitation>(request, Some(organization), invitation, operation, presence, move |_| {
+            resource.clone()
+        })
+        .await
+    }
+
+    /// A command of witan itself.
+    pub(crate) async fn command_invitation(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        invitation: InvitationId,
+        command: InvitationCommand,
+    ) -> Result<Outcome<Invitation>, Error> {
+        let (operation, presence) = (Operation::RevokeInvitation, Presence::Needed("invitation"));
+        let task = self
+            .begin::<Invitation>(request, Some(organization), invitation, operation, presence, |_| Resource::default())
+            .await?;
+        task.finish(&command).await
+    }
+}
+
+/// An invitation whose secret was shown, and whose it is.
+pub(crate) struct Shown {
+    pub organization: OrganizationId,
+    pub facts: InvitationFacts,
+}
+
+impl Shown {
+    /// Two invitees may choose the same idempotency key.
+    pub fn within(&self, request: &Request) -> Request {
+        let within = self.facts.invitation.to_string();
+        Request { idempotency: request.idempotency.as_ref().map(|key| key.within(&within)), ..request.clone() }
+    }
+
+    pub fn resource(&self) -> Resource {
+        Resource {
             kind: ResourceKind::Invitation,
-            organization: Some(organization),
-            id: invitation.to_string(),
-            room: Some(room),
+            organization: Some(self.organization),
+            id: self.facts.invitation.to_string(),
+            room: Some(self.facts.room),
             grant: true,
             ..Resource::default()
-        };
-        let task = self
-            .begin::<Invitation>(
-                request,
-                Some(organization),
-                invitation,
-                Operation::ExchangeInvitation,
-                Presence::Needed("invitation"),
-                move |_| resource.clone(),
-            )
-            .await?;
-        let command = ExchangeInvitation { secret_sha256: SecretHash(secret.sha256()), token, now: task.now() };
-        // Checked before the exchange is recorded: a room that has no session now costs no exchange.
-        Invitation::decide(task.state(), &command.clone().into()).map_err(Error::rejected)?;
-        let room = self.room_state(organization, room)?;
-        let ticket = self.invited_ticket(request, room.facts().map_err(Error::rejected)?, invited, token)?;
-        task.finish(&command.into()).await?;
-        Ok(ticket)
+        }
     }
 }

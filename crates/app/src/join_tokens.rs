@@ -173,21 +173,29 @@ impl App {
         invited: Invited,
         token: TokenId,
     ) -> Result<Ticket, Error> {
-        let above = self.levels_above(room)?;
-        let policies = above.policies(room.details.purpose, &room.policies);
-        let facts = self.access_facts(request, room, &above, Some(invited))?;
-        let Some(mut access) = policies.may_join(&facts) else {
-            return Err(Error::Rejected {
-                code: "INVITATION_NOT_ACCEPTED",
-                field: None,
-                message: "The room takes no invitations now.".into(),
-            });
-        };
+        let mut access = self.invited_access(request, room, invited)?;
         let session = room.live_session.ok_or_else(no_live_session)?;
         // Before the window opens they may knock and no more.
         access.lobby |= invited.early;
         let coming = Coming { person: invited.person, user: None, invited: Some(invited), password: None };
         self.signed(room, session, access, coming, token)
+    }
+
+    /// How an invitee enters, if the room takes invitations now.
+    pub(crate) fn invited_access(
+        &self,
+        request: &Request,
+        room: &RoomFacts,
+        invited: Invited,
+    ) -> Result<Access, Error> {
+        let above = self.levels_above(room)?;
+        let policies = above.policies(room.details.purpose, &room.policies);
+        let facts = self.access_facts(request, room, &above, Some(invited))?;
+        policies.may_join(&facts).ok_or_else(|| Error::Rejected {
+            code: "INVITATION_NOT_ACCEPTED",
+            field: None,
+            message: "The room takes no invitations now.".into(),
+        })
     }
 
     /// How the bearer of a token enters now: a grant that was taken away, an invitation that was revoked and a password

@@ -2,10 +2,12 @@
 //! and appends. What follows from an event by itself is in [`reactors`].
 
 mod access;
+pub mod ad_hoc;
 pub mod api_keys;
 pub mod authenticate;
 mod authorise;
 mod chat;
+pub mod desk;
 pub mod entry;
 pub mod error;
 pub mod execute;

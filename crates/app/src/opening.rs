@@ -234,7 +234,7 @@ impl App {
     }
 
     /// Where the session's first steps stand, whoever took them: this request, an earlier try of it, or the reactor.
-    fn prepared_position(&self, session: SessionId) -> Result<Option<Position>, Error> {
+    pub(crate) fn prepared_position(&self, session: SessionId) -> Result<Option<Position>, Error> {
         let steps = self.store.read_stream(&Session::stream(session), 0, Direction::Forward, 2)?;
         Ok(steps.last().map(|recorded| recorded.position))
     }
@@ -305,7 +305,7 @@ impl App {
     }
 
     /// A record's id is as personal as whose record it is: it belongs to a person of its own.
-    async fn protect_record(
+    pub(crate) async fn protect_record(
         &self,
         request: &Request,
         organization: OrganizationId,

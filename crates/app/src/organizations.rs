@@ -178,11 +178,10 @@ impl App {
         if let Some(outcome) = self.answered::<Organization>(request, organization, organization, operation)? {
             return Ok(outcome);
         }
+        self.authorise(request, operation, &organization_resource(organization)).await?;
         let slug = Slug::try_new(&input.slug).map_err(Error::rejected)?;
         let before = self.organization_state(organization)?;
         let facts = before.facts().map_err(Error::rejected)?.clone();
-        let resource = organization_resource(organization);
-        self.authorise(request, operation, &resource).await?;
         let holder = Holder::Organization(organization);
         let renamed = facts.details.slug != slug;
         if renamed {

@@ -8,7 +8,7 @@ use witan_domain::{
     reservation::{Holder, ReservationId},
     room::{
         AddRoomPerson, ArchiveRoom, CreateRoom, DisableRoom, EnableRoom, RemoveRoomPerson, Room, RoomDetails,
-        RoomFacts, RoomKind, RoomState, SetRoomPolicies, SetRoomSettings, UpdateRoom,
+        RoomFacts, RoomState, SetRoomPolicies, SetRoomSettings, UpdateRoom,
     },
     settings::{Level, Purpose},
     text::Slug,
@@ -103,8 +103,7 @@ impl App {
         let owner_active = self.user_state(organization, owner)?.is_active();
         let (name, holder) = (ReservationId::RoomSlug(unit, slug), Holder::Room(room));
         self.reserve(request, Some(organization), name, holder).await?;
-        let create =
-            CreateRoom { organization, room, unit, unit_living, kind: RoomKind::Lasting, details, owner_active };
+        let create = CreateRoom { organization, room, unit, unit_living, details, owner_active };
         let result = self.create_reserved_room(request, organization, create).await;
         if result.is_err() {
             cleaned_up(self.release_room_slugs(request, organization, room, [(unit, slug)]).await);
@@ -235,8 +234,8 @@ impl App {
         user: UserId,
         role: SessionRole,
     ) -> Result<Outcome<Room>, Error> {
-        let user_active = self.user_state(request.organization()?, user)?.is_active();
         let task = self.begin_room(request, room, Operation::AddRoomPerson).await?;
+        let user_active = self.user_state(request.organization()?, user)?.is_active();
         self.finish_grant(task, &AddRoomPerson { user, role, user_active }.into()).await
     }
 

@@ -220,12 +220,23 @@ impl App {
         participant: ParticipantId,
         to: SessionId,
     ) -> Result<Outcome<Session>, Error> {
-        let organization = request.organization()?;
         let operation = Operation::MoveParticipant;
-        if let Some(outcome) = self.answered::<Session>(request, organization, session, operation)? {
+        // A retry is answered as before, whatever has become of the other session.
+        if let Some(outcome) = self.answered::<Session>(request, request.organization()?, session, operation)? {
             return Ok(outcome);
         }
         let task = self.begin_session(request, session, operation).await?;
+        let moved = task.state().record().and_then(|record| record.participant(participant));
+        let moderates = moved.is_some_and(|moved| moved.role.moderates());
+        self.may_move_to(request, to, moderates).await?;
+        let now = task.now();
+        task.finish(&MoveParticipant { participant, to, now }.into()).await
+    }
+
+    /// Moving lets someone into another session, in the role that they have here: that takes the right to admit there too,
+    /// and, of who moderates here, to say who moderates there.
+    async fn may_move_to(&self, request: &Request, to: SessionId, moderates: bool) -> Result<(), Error> {
+        let organization = request.organization()?;
         let target = self.load_own::<Session>(Some(organization), &Session::stream(to))?;
         if target.state.live().is_none() {
             return Err(Error::Rejected {
@@ -234,22 +245,12 @@ impl App {
                 message: "The session to move to is not a live session of this organization.".into(),
             });
         }
-        // Moving lets someone into another session, in the role that they have here: that takes the right to admit there too,
-        // and, of who moderates here, to say who moderates there.
-        let moved = task.state().record().and_then(|record| record.participant(participant));
-        let needed = match moved {
-            Some(moved) if moved.role.moderates() => {
-                &[Operation::AdmitParticipant, Operation::ChangeParticipantRole][..]
-            }
-            Some(_) | None => &[Operation::AdmitParticipant],
-        };
         let resource = session_resource(&request.actor, organization, &target.state);
-        for operation in needed {
-            self.authorise(request, *operation, &resource).await?;
+        self.authorise(request, Operation::AdmitParticipant, &resource).await?;
+        if moderates {
+            self.authorise(request, Operation::ChangeParticipantRole, &resource).await?;
         }
-        drop(target);
-        let now = task.now();
-        task.finish(&MoveParticipant { participant, to, now }.into()).await
+        Ok(())
     }
 
     pub async fn remove_participant(

@@ -1,8 +1,11 @@
+mod ad_hoc;
 mod crowds;
+mod desk;
 mod doors;
 mod erasures;
 mod feeds;
 mod names;
+mod order;
 mod reactions;
 mod retries;
 mod standing;

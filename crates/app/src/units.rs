@@ -118,8 +118,8 @@ impl App {
         unit: UnitId,
         settings: Level,
     ) -> Result<Outcome<Units>, Error> {
-        let organization_locked = self.own_organization(request)?.settings.locked;
         let task = self.begin_units(request, Operation::SetUnitSettings, Some(unit)).await?;
+        let organization_locked = self.own_organization(request)?.settings.locked;
         let command: UnitsCommand = SetUnitSettings { unit, settings, organization_locked }.into();
         task.finish(&command).await
     }
@@ -140,8 +140,8 @@ impl App {
             self.authorise(request, operation, &resource).await?;
         }
         let hashed = self.hash_passwords(&unit.to_string(), policies).await?;
-        let organization_floor: Rules = self.own_organization(request)?.policies.floor;
         let task = self.begin_units(request, operation, Some(unit)).await?;
+        let organization_floor: Rules = self.own_organization(request)?.policies.floor;
         let before = task.state().policies(unit).pop().map(|(_, own)| own.clone()).unwrap_or_default();
         let policies = hashed.over(&before)?;
         let command: UnitsCommand = SetUnitPolicies { unit, policies, organization_floor }.into();

@@ -349,8 +349,9 @@ impl App {
     }
 
     pub async fn deactivate_user(&self, request: &Request, user: UserId) -> Result<Outcome<User>, Error> {
-        let owner = self.is_owner(request.organization()?, user)?;
+        let organization = request.organization()?;
         let task = self.begin_user(request, user, Operation::DeactivateUser).await?;
+        let owner = self.is_owner(organization, user)?;
         self.finish_grant(task, &DeactivateUser { owner }.into()).await
     }
 
@@ -380,10 +381,10 @@ impl App {
         expires_at: Option<Timestamp>,
     ) -> Result<RoleOutcome, Error> {
         let organization = request.organization()?;
-        let state = self.user_state(organization, user)?;
         if role == AccountRole::Owner {
             let task = self.begin_owner(request, Operation::GrantRole, user).await?;
-            let command = GrantOwner { user, user_active: state.is_active() };
+            let user_active = self.user_state(organization, user)?.is_active();
+            let command = GrantOwner { user, user_active };
             let outcome = self.finish_grant(task, &command.into()).await?;
             return Ok(RoleOutcome::Organization(Box::new(outcome)));
         }
@@ -432,7 +433,8 @@ impl App {
         scope: RoleScope,
     ) -> Result<Task<'a, User>, Error> {
         let organization = request.organization()?;
-        self.begin::<User>(request, Some(organization), user, operation, USER, move |_| {
+        let presence = Presence::NeededOnceAllowed("user");
+        self.begin::<User>(request, Some(organization), user, operation, presence, move |_| {
             role_resource(organization, user, role, scope)
         })
         .await

@@ -127,7 +127,10 @@ impl Case {
             took_part: session_role.is_some() || self.letter == 'T',
             own: own_place && kind == ResourceKind::Session,
             // It can't be asked for at all without the invitation's secret.
-            grant: self.operation == Operation::ExchangeInvitation,
+            grant: matches!(
+                self.operation,
+                Operation::ExchangeInvitation | Operation::WaitAtDesk | Operation::LeaveDesk | Operation::DeskWait
+            ),
         }
     }
 }
@@ -200,7 +203,7 @@ const INTRODUCTION: &str = "\
 This page is made from the policies (`crates/auth/policies`); a test fails when it is stale, and writes it anew with
 `WITAN_BLESS=1 cargo test -p witan-auth`. ● means that it is allowed in one's own organization, of what belongs to
 someone else, in a room whose policies are for named people only. Everything else is denied; in another organization
-everything is, except to exchange an invitation whose secret one has.
+everything is, except to exchange an invitation whose secret one has, or to wait by it at the desk.
 
 | column | who asks |
 | --- | --- |

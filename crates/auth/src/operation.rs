@@ -215,8 +215,11 @@ operations! {
     CreateInvitation "createInvitation" Mutation Invitation RoomsWrite;
     RevokeInvitation "revokeInvitation" Mutation Invitation RoomsWrite;
     ExchangeInvitation "exchangeInvitation" Mutation Invitation SessionsWrite;
+    WaitAtDesk "waitAtDesk" Mutation Invitation SessionsWrite;
+    LeaveDesk "leaveDesk" Mutation Invitation SessionsWrite;
     CreateJoinToken "createJoinToken" Mutation Session SessionsWrite;
     OpenSession "openSession" Mutation Room SessionsWrite;
+    OpenAdHocSession "openAdHocSession" Mutation Unit SessionsWrite;
     Knock "knock" Mutation Session SessionsWrite;
     WithdrawKnock "withdrawKnock" Mutation Session SessionsWrite;
     AdmitParticipant "admitParticipant" Mutation Session SessionsWrite;
@@ -256,6 +259,8 @@ operations! {
     ListRooms "listRooms" Query Organization RoomsRead;
     ReadInvitation "readInvitation" Query Invitation RoomsRead;
     ListInvitations "listInvitations" Query Room RoomsRead;
+    DeskWait "deskWait" Query Invitation SessionsRead;
+    WaitingDesk "waitingDesk" Query Unit SessionsRead;
     ReadSession "readSession" Query Session SessionsRead;
     ListSessions "listSessions" Query Organization SessionsRead;
     ReadParticipants "readParticipants" Query Session SessionsRead;
@@ -266,6 +271,7 @@ operations! {
     ReadCheckpoint "readCheckpoint" Query Deployment _;
     ReadConsistencyProof "readConsistencyProof" Query Deployment _;
 
+    WaitingDeskChanged "waitingDeskChanged" Subscription Unit SessionsRead;
     SessionChanged "sessionChanged" Subscription Session SessionsRead;
     SessionEvents "sessionEvents" Subscription Session AuditRead;
     OrganizationActivity "organizationActivity" Subscription Organization AuditRead;

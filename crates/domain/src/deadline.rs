@@ -1,19 +1,24 @@
-//! What a session is waiting for, and until when: a pure function of its state, so that a restart finds every deadline
-//! again. When one is reached, `app` issues its command; the decider verifies it against the state and the clock.
+//! What a session, or who waits at the desk, is waiting for, and until when: a pure function of its state, so that a restart
+//! finds every deadline again. When one is reached, `app` issues its command; the decider verifies it against the state and
+//! the clock.
 
 use crate::{
     ParticipantId, Timestamp,
+    invitation::{InvitationCommand, InvitationState, MarkWaitUnanswered, TimeOutWait},
     participant::{Participant, ParticipantState},
     session::{
         EndEmptySession, EndHostlessSession, EndOverlongSession, EndUnattendedSession, EndUnrecoveredSession,
-        SessionCommand, SessionRecord, SessionState, TimeOutKnock, TimeOutReconnection, WarnOfLimit,
+        MarkKnockUnanswered, SessionCommand, SessionRecord, SessionState, TimeOutKnock, TimeOutReconnection,
+        WarnOfLimit,
     },
     settings::WhenHostLeaves,
 };
 
 /// How long a dropped participant keeps their seat.
 pub const RECONNECT_SECONDS_MAX: u64 = 30;
-/// How long a knock waits for an answer.
+/// After how long a knock that has no answer alerts the desk of its unit; an invitee who waits there, too.
+pub const KNOCK_ALERT_SECONDS: u64 = 2 * 60;
+/// How long a knock waits for an answer, and an invitee at the desk for a session.
 pub const KNOCK_SECONDS_MAX: u64 = 15 * 60;
 /// How long an admitted participant may take to come in.
 pub const ADMISSION_SECONDS_MAX: u64 = 5 * 60;
@@ -27,6 +32,8 @@ pub const LIMIT_WARNING_MINUTES: [u32; 2] = [10, 2];
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeadlineKind {
+    /// A knock has no answer yet: the desk is to know.
+    KnockAlert { participant: ParticipantId },
     /// A knock goes unanswered, or an admission unused.
     Knock { participant: ParticipantId },
     /// A dropped participant has left.
@@ -56,6 +63,7 @@ impl Deadline {
     /// The command to issue once it is reached.
     pub fn command(&self, now: Timestamp) -> SessionCommand {
         match self.kind {
+            DeadlineKind::KnockAlert { participant } => MarkKnockUnanswered { participant, now }.into(),
             DeadlineKind::Knock { participant } => TimeOutKnock { participant, now }.into(),
             DeadlineKind::Reconnection { participant } => TimeOutReconnection { participant, now }.into(),
             DeadlineKind::Empty => EndEmptySession { now }.into(),
@@ -77,6 +85,7 @@ pub fn deadlines(session: &SessionState) -> Vec<Deadline> {
     let mut due = |at: Option<Timestamp>, kind| deadlines.extend(at.map(|at| Deadline { at, kind }));
     for participant in &session.participants {
         let id = participant.participant;
+        due(knock_alerts_at(participant), DeadlineKind::KnockAlert { participant: id });
         due(knock_times_out_at(participant), DeadlineKind::Knock { participant: id });
         due(reconnection_times_out_at(participant), DeadlineKind::Reconnection { participant: id });
     }
@@ -92,6 +101,47 @@ pub fn deadlines(session: &SessionState) -> Vec<Deadline> {
     due(unrecovered_at(session), DeadlineKind::Recovery);
     deadlines.sort_by_key(|deadline| deadline.at);
     deadlines
+}
+
+/// What is due of an invitee who waits at the desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeskDeadlineKind {
+    /// The desk is to know.
+    Alert,
+    /// They have waited for too long.
+    TimeOut,
+}
+
+/// As [`Deadline`], of an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DeskDeadline {
+    pub at: Timestamp,
+    pub kind: DeskDeadlineKind,
+}
+
+impl DeskDeadline {
+    /// The command to issue once it is reached.
+    pub fn command(&self, now: Timestamp) -> InvitationCommand {
+        match self.kind {
+            DeskDeadlineKind::Alert => MarkWaitUnanswered { now }.into(),
+            DeskDeadlineKind::TimeOut => TimeOutWait { now }.into(),
+        }
+    }
+}
+
+/// Every deadline of the wait by this invitation, the next one first; none where nobody waits.
+pub fn desk_deadlines(invitation: &InvitationState) -> Vec<DeskDeadline> {
+    let alert = invitation.wait_alerts_at().map(|at| DeskDeadline { at, kind: DeskDeadlineKind::Alert });
+    let time_out = invitation.wait_times_out_at().map(|at| DeskDeadline { at, kind: DeskDeadlineKind::TimeOut });
+    let mut deadlines: Vec<_> = alert.into_iter().chain(time_out).collect();
+    deadlines.sort_by_key(|deadline| deadline.at);
+    deadlines
+}
+
+/// When the desk is to be alerted of the participant's knock; none once it was.
+pub fn knock_alerts_at(participant: &Participant) -> Option<Timestamp> {
+    let waits = participant.state == ParticipantState::Knocking && participant.alerted_at.is_none();
+    waits.then(|| participant.since.plus_seconds(KNOCK_ALERT_SECONDS))
 }
 
 /// When the participant's knock, or their admission, times out.

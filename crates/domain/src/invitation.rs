@@ -12,8 +12,12 @@ use crate::{
 /// Invitees may come this much before their window opens.
 pub const EARLY_MINUTES: u64 = 15;
 pub const WINDOW_DAYS_MAX: u64 = 366;
-/// Join tokens for one invitation, so that its stream stays short.
-pub const EXCHANGES_MAX: u32 = 1_000;
+/// How often one invitation is used, for a join token or to wait at the desk, so that its stream stays short.
+pub const USES_MAX: u32 = 1_000;
+
+mod desk;
+
+pub use desk::*;
 
 // Commands.
 
@@ -24,6 +28,10 @@ pub enum InvitationCommand {
     CreateInvitation(Box<CreateInvitation>),
     RevokeInvitation(RevokeInvitation),
     ExchangeInvitation(ExchangeInvitation),
+    WaitAtDesk(WaitAtDesk),
+    LeaveDesk(LeaveDesk),
+    MarkWaitUnanswered(MarkWaitUnanswered),
+    TimeOutWait(TimeOutWait),
 }
 
 impl From<CreateInvitation> for InvitationCommand {
@@ -32,17 +40,17 @@ impl From<CreateInvitation> for InvitationCommand {
     }
 }
 
-impl From<RevokeInvitation> for InvitationCommand {
-    fn from(command: RevokeInvitation) -> Self {
-        Self::RevokeInvitation(command)
-    }
+macro_rules! from {
+    ($($command:ident),*) => {
+        $(impl From<$command> for InvitationCommand {
+            fn from(command: $command) -> Self {
+                Self::$command(command)
+            }
+        })*
+    };
 }
 
-impl From<ExchangeInvitation> for InvitationCommand {
-    fn from(command: ExchangeInvitation) -> Self {
-        Self::ExchangeInvitation(command)
-    }
-}
+from!(RevokeInvitation, ExchangeInvitation, WaitAtDesk, LeaveDesk, MarkWaitUnanswered, TimeOutWait);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateInvitation {
@@ -139,6 +147,10 @@ events! {
         InvitationCreated,
         InvitationRevoked,
         InvitationExchanged,
+        InviteeCameToDesk,
+        InviteeLeftDesk,
+        WaitUnanswered,
+        WaitTimedOut,
     }
 }
 
@@ -156,10 +168,12 @@ pub enum InvitationRejection {
     InvitationTooEarly,
     #[error("the invitation's time is over")]
     InvitationOver,
-    #[error("the invitation was used {EXCHANGES_MAX} times: ask for a new one")]
+    #[error("the invitation was used {USES_MAX} times: ask for a new one")]
     InvitationUsedUp,
     #[error("the room is none of this organization, or archived")]
     RoomNotLiving,
+    #[error("what the system waits for is not due yet")]
+    DeadlineNotReached,
     #[error("{field} is another person's")]
     PrivateOfAnother { field: &'static str },
     #[error(transparent)]
@@ -176,6 +190,7 @@ impl Rejection for InvitationRejection {
             Self::InvitationOver => "INVITATION_OVER",
             Self::InvitationUsedUp => "INVITATION_USED_UP",
             Self::RoomNotLiving => "ROOM_NOT_LIVING",
+            Self::DeadlineNotReached => "DEADLINE_NOT_REACHED",
             Self::PrivateOfAnother { .. } => "PRIVATE_OF_ANOTHER",
             Self::Invalid(invalid) => invalid.code(),
         }
@@ -190,7 +205,7 @@ impl Rejection for InvitationRejection {
             | Self::InvitationUsedUp => Some("invitationId"),
             Self::RoomNotLiving => Some("roomId"),
             Self::PrivateOfAnother { field } => Some(field),
-            Self::InvitationAlreadyExists => None,
+            Self::InvitationAlreadyExists | Self::DeadlineNotReached => None,
             Self::Invalid(invalid) => invalid.field(),
         }
     }
@@ -213,7 +228,11 @@ pub struct InvitationFacts {
     pub details: InvitationDetails,
     pub secret_sha256: SecretHash,
     pub exchanges: u32,
+    /// How often its invitee came to the desk.
+    pub waits: u32,
     pub status: InvitationStatus,
+    /// The newest wait at the desk, if there was one.
+    pub wait: Option<Wait>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -229,6 +248,21 @@ impl InvitationState {
         match self {
             Self::Absent => Err(InvitationRejection::InvitationNotFound),
             Self::Present(facts) => Ok(facts),
+        }
+    }
+
+    /// The invitation, for who knows its secret: nobody else learns whether there is one. Comparing hashes of random
+    /// secrets needs no constant time: what leaks is of the hash.
+    pub fn shown(&self, secret_sha256: SecretHash) -> Result<&InvitationFacts, InvitationRejection> {
+        let facts = self.facts()?;
+        if facts.secret_sha256 == secret_sha256 { Ok(facts) } else { Err(InvitationRejection::InvitationNotFound) }
+    }
+
+    /// The wait at the desk that goes on, if one does.
+    pub fn waiting(&self) -> Option<&Wait> {
+        match self {
+            Self::Absent => None,
+            Self::Present(facts) => facts.wait.as_ref().filter(|wait| wait.state == WaitState::Waiting),
         }
     }
 
@@ -271,44 +305,60 @@ impl Aggregate for Invitation {
                 InvitationStatus::Revoked => Ok(Vec::new()),
             },
             InvitationCommand::ExchangeInvitation(exchange) => {
-                // Who doesn't know the secret doesn't learn whether there is such an invitation. Comparing hashes of
-                // random secrets needs no constant time: what leaks is of the hash.
-                if state.facts()?.secret_sha256 != exchange.secret_sha256 {
-                    return Err(InvitationRejection::InvitationNotFound);
-                }
-                if state.good_at(exchange.now)?.exchanges >= EXCHANGES_MAX {
-                    return Err(InvitationRejection::InvitationUsedUp);
-                }
+                state.shown(exchange.secret_sha256)?;
+                usable(state.good_at(exchange.now)?)?;
                 Ok(vec![InvitationExchanged { token: exchange.token }.into()])
             }
+            InvitationCommand::WaitAtDesk(wait) => desk::wait_at_desk(state, wait),
+            InvitationCommand::LeaveDesk(leave) => desk::leave_desk(state, leave),
+            InvitationCommand::MarkWaitUnanswered(mark) => desk::mark_wait_unanswered(state, mark),
+            InvitationCommand::TimeOutWait(time_out) => desk::time_out_wait(state, time_out),
         }
     }
 
-    fn evolve(state: InvitationState, event: &InvitationEvent, _: Timestamp) -> InvitationState {
-        match (event, state) {
-            (InvitationEvent::InvitationCreated(created), _) => InvitationState::Present(Box::new(InvitationFacts {
+    fn evolve(state: InvitationState, event: &InvitationEvent, at: Timestamp) -> InvitationState {
+        if let InvitationEvent::InvitationCreated(created) = event {
+            return InvitationState::Present(Box::new(InvitationFacts {
                 organization: created.organization,
                 invitation: created.invitation,
                 room: created.room,
                 details: (*created.details).clone(),
                 secret_sha256: created.secret_sha256,
                 exchanges: 0,
+                waits: 0,
                 status: InvitationStatus::Active,
-            })),
-            (InvitationEvent::InvitationRevoked(_), InvitationState::Present(mut facts)) => {
-                facts.status = InvitationStatus::Revoked;
-                InvitationState::Present(facts)
-            }
-            (InvitationEvent::InvitationExchanged(_), InvitationState::Present(mut facts)) => {
-                facts.exchanges += 1;
-                InvitationState::Present(facts)
-            }
-            (
-                InvitationEvent::InvitationRevoked(_) | InvitationEvent::InvitationExchanged(_),
-                InvitationState::Absent,
-            ) => InvitationState::Absent,
+                wait: None,
+            }));
         }
+        let InvitationState::Present(mut facts) = state else { return state };
+        match event {
+            InvitationEvent::InvitationCreated(_) => {}
+            InvitationEvent::InvitationRevoked(_) => {
+                facts.status = InvitationStatus::Revoked;
+                facts.end_wait(WaitState::Left);
+            }
+            InvitationEvent::InvitationExchanged(_) => {
+                facts.exchanges += 1;
+                facts.end_wait(WaitState::Left);
+            }
+            InvitationEvent::InviteeCameToDesk(came) => {
+                facts.waits += 1;
+                facts.wait = Some(Wait::begun(came, at));
+            }
+            InvitationEvent::InviteeLeftDesk(_) => facts.end_wait(WaitState::Left),
+            InvitationEvent::WaitUnanswered(_) => {
+                if let Some(wait) = &mut facts.wait {
+                    wait.alerted_at = Some(at);
+                }
+            }
+            InvitationEvent::WaitTimedOut(_) => facts.end_wait(WaitState::TimedOut),
+        }
+        InvitationState::Present(facts)
     }
+}
+
+fn usable(facts: &InvitationFacts) -> Result<(), InvitationRejection> {
+    if facts.exchanges + facts.waits >= USES_MAX { Err(InvitationRejection::InvitationUsedUp) } else { Ok(()) }
 }
 
 fn decide_create(
@@ -335,113 +385,4 @@ fn decide_create(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::private::Ciphertext;
-
-    const PERSON: PersonId = PersonId(4);
-    const SECRET: SecretHash = SecretHash([9; 32]);
-    const OPENS: Timestamp = Timestamp::from_seconds(100_000);
-    const CLOSES: Timestamp = Timestamp::from_seconds(103_600);
-
-    fn private(person: PersonId) -> Private {
-        Private { person, ciphertext: Ciphertext(vec![1, 2]) }
-    }
-
-    fn creating(change: impl FnOnce(&mut CreateInvitation)) -> InvitationCommand {
-        let mut create = CreateInvitation {
-            organization: OrganizationId(1),
-            invitation: InvitationId(2),
-            room: RoomId(3),
-            room_living: true,
-            details: InvitationDetails {
-                person: PERSON,
-                display_name: private(PERSON),
-                email: Some(private(PERSON)),
-                external_id: None,
-                role: SessionRole::Participant,
-                not_before: OPENS,
-                not_after: CLOSES,
-            },
-            secret_sha256: SECRET,
-            now: Timestamp(0),
-        };
-        change(&mut create);
-        create.into()
-    }
-
-    fn exchange(secret_sha256: SecretHash, now: Timestamp) -> InvitationCommand {
-        InvitationCommand::ExchangeInvitation(ExchangeInvitation { secret_sha256, token: TokenId(5), now })
-    }
-
-    /// The state after these commands, each of which must be accepted.
-    fn given(commands: &[InvitationCommand]) -> InvitationState {
-        commands.iter().fold(InvitationState::default(), |state, command| {
-            let events = Invitation::decide(&state, command).unwrap();
-            events.iter().fold(state, |state, event| Invitation::evolve(state, event, Timestamp(1)))
-        })
-    }
-
-    #[test]
-    fn create_invitation() {
-        let state = given(&[creating(|_| {})]);
-        assert_eq!(Invitation::decide(&state, &creating(|_| {})), Ok(vec![]));
-        let other = creating(|create| create.details.role = SessionRole::Host);
-        assert_eq!(Invitation::decide(&state, &other), Err(InvitationRejection::InvitationAlreadyExists));
-        let refused = |change: fn(&mut CreateInvitation)| {
-            Invitation::decide(&InvitationState::Absent, &creating(change)).expect_err("refused")
-        };
-        assert_eq!(refused(|create| create.room_living = false), InvitationRejection::RoomNotLiving);
-        assert_eq!(refused(|create| create.now = CLOSES).field(), Some("notAfter"));
-        assert_eq!(refused(|create| create.details.not_after = OPENS).field(), Some("notAfter"));
-        assert_eq!(refused(|create| create.details.not_after = OPENS.plus_seconds(367 * 86_400)).code(), "INVALID");
-        assert_eq!(
-            refused(|create| create.details.email = Some(private(PersonId(9)))),
-            InvitationRejection::PrivateOfAnother { field: "email" }
-        );
-    }
-
-    #[test]
-    fn exchange_invitation() {
-        let state = given(&[creating(|_| {})]);
-        let at = |now| Invitation::decide(&state, &exchange(SECRET, now));
-        let early = Timestamp(OPENS.0 - 15 * 60 * 1_000_000);
-        assert_eq!(at(Timestamp(early.0 - 1)), Err(InvitationRejection::InvitationTooEarly));
-        assert_eq!(at(early), Ok(vec![InvitationExchanged { token: TokenId(5) }.into()]));
-        assert!(at(Timestamp(CLOSES.0 - 1)).is_ok());
-        assert_eq!(at(CLOSES), Err(InvitationRejection::InvitationOver));
-        let wrong = exchange(SecretHash([8; 32]), OPENS);
-        assert_eq!(Invitation::decide(&state, &wrong), Err(InvitationRejection::InvitationNotFound));
-        assert_eq!(Invitation::decide(&InvitationState::Absent, &wrong), Err(InvitationRejection::InvitationNotFound));
-    }
-
-    #[test]
-    fn an_invitation_is_used_up_at_last() {
-        let mut state = given(&[creating(|_| {})]);
-        for _ in 0..EXCHANGES_MAX {
-            let events = Invitation::decide(&state, &exchange(SECRET, OPENS)).unwrap();
-            state = Invitation::evolve(state, &events[0], OPENS);
-        }
-        let answer = Invitation::decide(&state, &exchange(SECRET, OPENS));
-        assert_eq!(answer, Err(InvitationRejection::InvitationUsedUp));
-    }
-
-    #[test]
-    fn revoke_invitation() {
-        let revoke = InvitationCommand::RevokeInvitation(RevokeInvitation {});
-        let state = given(&[creating(|_| {}), revoke.clone()]);
-        assert_eq!(Invitation::decide(&state, &revoke), Ok(vec![]));
-        let answer = Invitation::decide(&state, &exchange(SECRET, OPENS));
-        assert_eq!(answer, Err(InvitationRejection::InvitationRevoked));
-    }
-
-    #[test]
-    fn golden_files() {
-        let created = Invitation::decide(&InvitationState::Absent, &creating(|_| {})).unwrap().remove(0);
-        crate::golden::check::<Invitation>(&[
-            created,
-            super::InvitationRevoked {}.into(),
-            InvitationExchanged { token: TokenId(5) }.into(),
-        ]);
-    }
-}
+mod tests;

@@ -250,21 +250,45 @@ impl Consent {
 #[serde(rename_all = "snake_case")]
 pub enum ParticipantStep {
     Knocked,
-    Admitted { ground: AdmissionGround },
-    Denied { reason: Option<Private> },
-    Withdrew { reason: WithdrawalReason },
-    KnockTimedOut { reason: KnockTimeoutReason },
+    Admitted {
+        ground: AdmissionGround,
+    },
+    Denied {
+        reason: Option<Private>,
+    },
+    Withdrew {
+        reason: WithdrawalReason,
+    },
+    /// Still knocking; the desk was alerted.
+    KnockUnanswered,
+    KnockTimedOut {
+        reason: KnockTimeoutReason,
+    },
     Joined,
     Dropped,
     Reconnected,
     Held,
     Released,
-    Moved { to: SessionId },
-    Left { reason: LeaveReason },
-    Removed { ban: bool, reason: Option<Private> },
-    Muted { source: MediaSource },
-    Unmuted { source: MediaSource },
-    RoleChanged { from: SessionRole, to: SessionRole },
+    Moved {
+        to: SessionId,
+    },
+    Left {
+        reason: LeaveReason,
+    },
+    Removed {
+        ban: bool,
+        reason: Option<Private>,
+    },
+    Muted {
+        source: MediaSource,
+    },
+    Unmuted {
+        source: MediaSource,
+    },
+    RoleChanged {
+        from: SessionRole,
+        to: SessionRole,
+    },
 }
 
 /// A step and its recorded time.
@@ -291,6 +315,8 @@ pub struct Participant {
     pub state: ParticipantState,
     /// Since when the participant is in this state.
     pub since: Timestamp,
+    /// When the desk was alerted because nobody had answered the knock.
+    pub alerted_at: Option<Timestamp>,
     /// Put on hold by a host; stays so while the participant reconnects.
     pub held: bool,
     /// The sources that a host muted and that were not unmuted since.
@@ -322,6 +348,7 @@ impl Participant {
             moved: arrival.moved,
             state,
             since: at,
+            alerted_at: None,
             held: false,
             muted: BTreeSet::new(),
             consents: Vec::new(),

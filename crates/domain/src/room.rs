@@ -14,6 +14,10 @@ use crate::{
     text::{self, Invalid, Slug},
 };
 
+mod ad_hoc;
+
+pub use ad_hoc::ad_hoc_slug;
+
 pub const PEOPLE_MAX: usize = 500;
 
 // Commands.
@@ -31,6 +35,7 @@ commands! {
         EnableRoom,
         ArchiveRoom,
         OpenSession,
+        OpenAdHocSession,
         ReleaseSession,
     }
 }
@@ -43,7 +48,6 @@ pub struct CreateRoom {
     pub unit: UnitId,
     /// Whether the unit is a living one of this organization.
     pub unit_living: bool,
-    pub kind: RoomKind,
     pub details: RoomDetails,
     /// Whether the owner is an active user of this organization.
     pub owner_active: bool,
@@ -112,7 +116,15 @@ pub struct OpenSession {
     pub now: Timestamp,
 }
 
-/// Lets go of a session that has ended.
+/// Makes a hidden room for one session and starts that session: the first command of the stream, in place of [`CreateRoom`].
+/// One append, so there is never a hidden room without its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAdHocSession {
+    pub create: CreateRoom,
+    pub open: OpenSession,
+}
+
+/// Lets go of a session that has ended. A room that was made for that session is archived with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseSession {
     pub session: SessionId,
@@ -122,7 +134,7 @@ pub struct ReleaseSession {
 #[serde(rename_all = "snake_case")]
 pub enum RoomKind {
     Lasting,
-    /// Hidden, made for the ad-hoc sessions of a unit.
+    /// Hidden: in no list. Made for one ad-hoc session of a unit, and archived when that has ended.
     AdHoc,
 }
 
@@ -389,7 +401,7 @@ impl Aggregate for Room {
 
     fn decide(state: &RoomState, command: &RoomCommand) -> Result<Vec<RoomEvent>, RoomRejection> {
         match command {
-            RoomCommand::CreateRoom(create) => decide_create(state, create),
+            RoomCommand::CreateRoom(create) => decide_create(state, create, RoomKind::Lasting),
             RoomCommand::UpdateRoom(update) => decide_update(state.living()?, update),
             RoomCommand::SetRoomSettings(set) => {
                 let facts = state.living()?;
@@ -418,10 +430,8 @@ impl Aggregate for Room {
                 Ok(unless(facts.status == RoomStatus::Archived, || RoomArchived {}))
             }
             RoomCommand::OpenSession(open) => decide_open_session(state.living()?, open),
-            RoomCommand::ReleaseSession(release) => {
-                let live = state.facts()?.live_session == Some(release.session);
-                Ok(unless(!live, || SessionReleased { session: release.session }))
-            }
+            RoomCommand::OpenAdHocSession(open) => ad_hoc::decide_open(state, open),
+            RoomCommand::ReleaseSession(release) => Ok(decide_release(state.facts()?, release)),
         }
     }
 
@@ -434,7 +444,10 @@ impl Aggregate for Room {
                 kind: created.kind,
                 details: created.details.clone(),
                 settings: Level::default(),
-                policies: PolicyLevel::default(),
+                policies: match created.kind {
+                    RoomKind::Lasting => PolicyLevel::default(),
+                    RoomKind::AdHoc => ad_hoc::hidden(),
+                },
                 people: BTreeMap::new(),
                 status: RoomStatus::Active,
                 live_session: None,
@@ -469,12 +482,15 @@ fn unless<E: Into<RoomEvent>>(holds: bool, event: impl FnOnce() -> E) -> Vec<Roo
     if holds { Vec::new() } else { vec![event().into()] }
 }
 
-fn decide_create(state: &RoomState, create: &CreateRoom) -> Result<Vec<RoomEvent>, RoomRejection> {
+fn decide_create(state: &RoomState, create: &CreateRoom, kind: RoomKind) -> Result<Vec<RoomEvent>, RoomRejection> {
     if let RoomState::Present(facts) = state {
-        let same = facts.unit == create.unit && facts.kind == create.kind && facts.details == create.details;
+        let same = facts.unit == create.unit && facts.kind == kind && facts.details == create.details;
         return if same { Ok(Vec::new()) } else { Err(RoomRejection::RoomAlreadyExists) };
     }
     create.details.validate()?;
+    if kind == RoomKind::Lasting {
+        ad_hoc::check_not_kept(&create.details.slug)?;
+    }
     if !create.unit_living {
         return Err(RoomRejection::UnitNotLiving);
     }
@@ -485,7 +501,7 @@ fn decide_create(state: &RoomState, create: &CreateRoom) -> Result<Vec<RoomEvent
         organization: create.organization,
         room: create.room,
         unit: create.unit,
-        kind: create.kind,
+        kind,
         details: create.details.clone(),
     };
     Ok(vec![created.into()])
@@ -496,6 +512,9 @@ fn decide_update(facts: &RoomFacts, update: &UpdateRoom) -> Result<Vec<RoomEvent
         return Ok(Vec::new());
     }
     update.details.validate()?;
+    if facts.details.slug != update.details.slug {
+        ad_hoc::check_not_kept(&update.details.slug)?;
+    }
     // An owner who was deactivated meanwhile doesn't stand in the way of another change.
     if facts.details.owner != update.details.owner && !update.owner_active {
         return Err(RoomRejection::UserNotActive { field: "ownerId" });
@@ -544,6 +563,17 @@ fn decide_open_session(facts: &RoomFacts, open: &OpenSession) -> Result<Vec<Room
         continues: open.continues,
     };
     Ok(vec![opened.into()])
+}
+
+fn decide_release(facts: &RoomFacts, release: &ReleaseSession) -> Vec<RoomEvent> {
+    if facts.live_session != Some(release.session) {
+        return Vec::new();
+    }
+    let mut events = vec![SessionReleased { session: release.session }.into()];
+    if facts.kind == RoomKind::AdHoc {
+        events.push(RoomArchived {}.into());
+    }
+    events
 }
 
 #[cfg(test)]

@@ -114,6 +114,7 @@ fn decide_live(session: &SessionRecord, command: &SessionCommand) -> Decision {
         C::AdmitParticipant(command) => lobby::admit_participant(session, command),
         C::AdmitAll(_) => lobby::admit_all(session),
         C::DenyParticipant(command) => lobby::deny_participant(session, command),
+        C::MarkKnockUnanswered(command) => lobby::mark_knock_unanswered(session, command),
         C::TimeOutKnock(command) => lobby::time_out_knock(session, command),
         C::JoinSession(command) => entry::join_session(session, command),
         C::DropParticipant(command) => entry::drop_participant(session, command),

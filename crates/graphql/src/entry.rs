@@ -3,20 +3,22 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use witan_app::{
     Outcome,
+    ad_hoc::AdHocInput,
     entry::{Entered, Introduction},
     join_tokens::{Door, Ticket},
     opening::OpeningInput,
 };
-use witan_domain::{ParticipantId, SessionId, session::Session as DomainSession};
+use witan_domain::{ParticipantId, SessionId, session::Session as DomainSession, settings::SettingValue};
 
 use crate::{
     call::{Call, Told, UserError, id},
     moderation::SessionInput,
+    mutation::inputs,
     participant::{ParticipantState, SessionRole},
     refusal,
     scalars::{DateTime, IntoId, Position},
     session::{Session, SessionPayload, readable, session_payload},
-    settings::SettingChoice,
+    settings::{Purpose, SettingChoice},
 };
 
 /// What opening a session answers.
@@ -111,6 +113,23 @@ pub struct OpenSessionInput {
     _expected_version: Option<u64>,
 }
 
+inputs! {
+    /// Opens an ad-hoc session in a unit.
+    new OpenAdHocSessionInput {
+        /// The unit.
+        unit_id: ID,
+        /// What it is for: this chooses a template of defaults.
+        purpose: Purpose,
+        /// What its hidden room is called: 1 to 200 characters, not protected. "Ad-hoc session" when absent.
+        name: Option<String>,
+        /// The record that the session belongs to (a patient's file, say): 1 to 200 characters, protected.
+        record_id: Option<String>,
+        /// Settings that the opener chooses, where no level has locked them.
+        #[graphql(default)]
+        settings: Vec<SettingChoice>,
+    }
+}
+
 /// Asks for a join token: give `sessionId` or `roomId`.
 #[derive(InputObject)]
 pub struct CreateJoinTokenInput {
@@ -173,25 +192,28 @@ impl EntryMutation {
         let opening = OpeningInput {
             record_id: input.record_id,
             continues: input.continues_id.as_ref().map(|before| id("continuesId", before)).transpose()?,
-            settings: input
-                .settings
-                .into_iter()
-                .map(SettingChoice::into_domain)
-                .collect::<async_graphql::Result<_>>()?,
+            settings: chosen(input.settings)?,
             password: input.password,
         };
-        let result = call.app().open_session(&call.request, room, &opening).await;
-        let (done, told) = call.told(result, |(_, outcome)| outcome.position).await?;
-        let session = match done {
-            Some((session, _)) => readable(&call, session).await?,
-            None => None,
+        opened_payload(&call, call.app().open_session(&call.request, room, &opening).await).await
+    }
+
+    /// Opens a session in a hidden room that is made for it in the unit, and is the caller's: for whoever has a role there
+    /// that hosts. The room is in no list; it is archived when the session has ended.
+    async fn open_ad_hoc_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to open, and where.")] input: OpenAdHocSessionInput,
+    ) -> async_graphql::Result<OpenSessionPayload> {
+        let call = Call::mutation(ctx)?;
+        let unit = id("unitId", &input.unit_id)?;
+        let opening = AdHocInput {
+            purpose: input.purpose.into(),
+            name: input.name,
+            record_id: input.record_id,
+            settings: chosen(input.settings)?,
         };
-        Ok(OpenSessionPayload {
-            session,
-            user_errors: told.user_errors,
-            position: told.position,
-            projected: told.projected,
-        })
+        opened_payload(&call, call.app().open_ad_hoc_session(&call.request, unit, &opening).await).await
     }
 
     /// Makes a join token for the caller: a user who may enter, or, without a credential, a guest whom a grant for anyone
@@ -277,6 +299,23 @@ impl EntryMutation {
         let session = id("sessionId", &input.session_id)?;
         session_payload(&call, session, call.app().withdraw_knock(&call.request, session).await).await
     }
+}
+
+fn chosen(settings: Vec<SettingChoice>) -> async_graphql::Result<Vec<SettingValue>> {
+    settings.into_iter().map(SettingChoice::into_domain).collect()
+}
+
+async fn opened_payload(
+    call: &Call<'_>,
+    result: Result<(SessionId, Outcome<DomainSession>), witan_app::Error>,
+) -> async_graphql::Result<OpenSessionPayload> {
+    let (done, told) = call.told(result, |(_, outcome)| outcome.position).await?;
+    let session = match done {
+        Some((session, _)) => readable(call, session).await?,
+        None => None,
+    };
+    let Told { user_errors, position, projected } = told;
+    Ok(OpenSessionPayload { session, user_errors, position, projected })
 }
 
 async fn enter_payload(

@@ -6,6 +6,7 @@ mod call;
 mod callers;
 mod chat;
 mod connection;
+mod desk;
 pub mod documents;
 mod entry;
 mod event_stream;

@@ -11,6 +11,8 @@ use crate::nulls::Types;
 /// Rows of a page when nobody says, and at most (what a resolver refuses needs no more).
 const PAGE_ROWS_DEFAULT: u64 = 20;
 const PAGE_ROWS_MAX: u64 = 100;
+/// What a past moment counts for: it is folded from a stream.
+const PAST_ROWS: u64 = 100;
 /// What a plain list of objects counts for, whose length nobody asked for: a unit's path, a participant's consents.
 const LIST_ROWS: u64 = 4;
 
@@ -61,7 +63,10 @@ impl Count<'_> {
         let rows = match (inner.ends_with("Connection"), in_list) {
             (true, _) => self.page_rows(field),
             (false, true) => self.list_rows(field, of),
-            (false, false) => return self.within(&field.selection_set.node, inner, times),
+            (false, false) => {
+                let past = if is_past(&field.name.node) { times.saturating_mul(PAST_ROWS) } else { 0 };
+                return self.within(&field.selection_set.node, inner, times).saturating_add(past);
+            }
         };
         let times = times.saturating_mul(rows);
         self.within(&field.selection_set.node, inner, times).saturating_add(times)
@@ -110,6 +115,10 @@ fn is_size(name: &str) -> bool {
     matches!(name, "first" | "last")
 }
 
+fn is_past(name: &str) -> bool {
+    matches!(name, "asOf" | "sessionAsOf")
+}
+
 #[cfg(test)]
 mod tests {
     use async_graphql::{EmptyMutation, EmptySubscription, InputObject, Object, Schema, value};
@@ -151,6 +160,9 @@ mod tests {
         async fn people(&self, #[graphql(default = 400)] first: i32) -> Vec<Room> {
             let _ = first;
             Vec::new()
+        }
+        async fn as_of(&self) -> Room {
+            Room
         }
         async fn paged(&self, page: PageInput) -> RoomConnection {
             let _ = page.first;
@@ -200,6 +212,12 @@ mod tests {
         assert_eq!(rows_of("{named(ids: [1, 1, 1]){rooms(first: 7){nodes{id}}}}", none()), 3 + 21);
         assert_eq!(rows_of("query($i: [Int!]!){named(ids: $i){id}}", value!({"i": [1, 2]})), 2);
         assert_eq!(rows_of("{__schema{types{fields{name}}}}", none()), 0);
+    }
+
+    #[test]
+    fn a_past_moment_counts_as_a_page() {
+        assert_eq!(rows_of("{room{asOf{id}}}", value!({})), 100);
+        assert_eq!(rows_of("{room{rooms(first: 7){nodes{asOf{path{id}}}}}}", value!({})), 7 + 700 + 28);
     }
 
     #[test]

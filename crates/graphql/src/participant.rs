@@ -246,8 +246,8 @@ impl From<&DomainConsent> for Consent {
 pub struct TimelineEntry {
     /// When it was recorded.
     at: DateTime,
-    /// What it was: `KNOCKED`, `ADMITTED`, `DENIED`, `WITHDREW`, `KNOCK_TIMED_OUT`, `JOINED`, `DROPPED`, `RECONNECTED`,
-    /// `HELD`, `RELEASED`, `MOVED`, `LEFT`, `REMOVED`, `MUTED`, `UNMUTED` or `ROLE_CHANGED`.
+    /// What it was: `KNOCKED`, `ADMITTED`, `DENIED`, `WITHDREW`, `KNOCK_UNANSWERED`, `KNOCK_TIMED_OUT`, `JOINED`, `DROPPED`,
+    /// `RECONNECTED`, `HELD`, `RELEASED`, `MOVED`, `LEFT`, `REMOVED`, `MUTED`, `UNMUTED` or `ROLE_CHANGED`.
     step: &'static str,
     /// More about it: why they left, which source was muted, which role they got.
     detail: Option<String>,
@@ -260,6 +260,7 @@ impl From<&ParticipantMoment> for TimelineEntry {
             ParticipantStep::Admitted { ground } => ("ADMITTED", Some(constant(ground))),
             ParticipantStep::Denied { .. } => ("DENIED", None),
             ParticipantStep::Withdrew { reason } => ("WITHDREW", Some(constant(reason))),
+            ParticipantStep::KnockUnanswered => ("KNOCK_UNANSWERED", None),
             ParticipantStep::KnockTimedOut { reason } => ("KNOCK_TIMED_OUT", Some(constant(reason))),
             ParticipantStep::Joined => ("JOINED", None),
             ParticipantStep::Dropped => ("DROPPED", None),

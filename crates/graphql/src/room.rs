@@ -30,7 +30,7 @@ use crate::{
 pub enum RoomKind {
     /// For good.
     Lasting,
-    /// Hidden, made for the ad-hoc sessions of a unit.
+    /// For one ad-hoc session: in no list, and archived when that has ended.
     AdHoc,
 }
 
@@ -93,7 +93,7 @@ impl Room {
     }
 }
 
-/// A page of the rooms that the caller may read: all, or those of one unit.
+/// A page of the rooms that the caller may read: all, or those of one unit. Hidden rooms are in no list.
 pub async fn list_rooms(
     call: &Call<'_>,
     unit: Option<UnitId>,

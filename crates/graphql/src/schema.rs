@@ -1,15 +1,16 @@
 //! The schema: its roots, its nodes, and how it is built and printed.
 
 use async_graphql::{Context, ID, Interface, MergedObject, Object, Schema as GraphqlSchema, SchemaBuilder};
-use witan_domain::{OrganizationId, RoomId, SessionId, UnitId, UserId};
+use witan_domain::{ApiKeyId, InvitationId, OrganizationId, RoomId, SessionId, UnitId, UserId};
 
 use crate::{
-    api_key::{ApiKeyMutation, ApiKeyQuery},
+    api_key::{ApiKey, ApiKeyMutation, ApiKeyQuery},
     call::{Call, Services},
     chat::MessageMutation,
+    desk::{DeskMutation, DeskQuery},
     entry::EntryMutation,
     history::HistoryQuery,
-    invitation::{InvitationMutation, InvitationQuery},
+    invitation::{Invitation, InvitationMutation, InvitationQuery},
     moderation::ModerationMutation,
     organization::{Organization, OrganizationMutation, OrganizationQuery},
     person::PersonMutation,
@@ -23,7 +24,7 @@ use crate::{
     viewer::ViewerQuery,
 };
 
-/// Whatever has an id of its own.
+/// Whatever has an id of its own by which it is found: participants and messages are found in their session.
 #[derive(Interface)]
 #[graphql(field(name = "id", ty = "async_graphql::Result<ID>", desc = "Globally unique; its prefix tells the type."))]
 pub enum Node {
@@ -37,6 +38,10 @@ pub enum Node {
     Room(Room),
     /// One live conference.
     Session(Session),
+    /// A key by which a program acts as a user.
+    ApiKey(ApiKey),
+    /// One person's invitation to one room.
+    Invitation(Invitation),
 }
 
 /// Queries of any node by its id.
@@ -84,6 +89,8 @@ async fn find(call: &Call<'_>, id: &ID) -> async_graphql::Result<Option<Node>> {
         UnitId::PREFIX => Unit::find(call, crate::call::id("id", id)?).await?.map(Node::Unit),
         UserId::PREFIX => User::find(call, crate::call::id("id", id)?).await?.map(Node::User),
         RoomId::PREFIX => Room::find(call, crate::call::id("id", id)?).await?.map(Node::Room),
+        ApiKeyId::PREFIX => ApiKey::find(call, crate::call::id("id", id)?).await?.map(Node::ApiKey),
+        InvitationId::PREFIX => Invitation::find(call, crate::call::id("id", id)?).await?.map(Node::Invitation),
         SessionId::PREFIX => Session::find(call, wanted("id")?).await?.map(Node::Session),
         _ => None,
     })
@@ -101,6 +108,7 @@ pub struct QueryRoot(
     RoomQuery,
     InvitationQuery,
     SessionQuery,
+    DeskQuery,
     HistoryQuery,
 );
 
@@ -116,6 +124,7 @@ pub struct MutationRoot(
     RoomMutation,
     RoomPeopleMutation,
     InvitationMutation,
+    DeskMutation,
     EntryMutation,
     ModerationMutation,
     MessageMutation,

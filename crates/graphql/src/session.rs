@@ -1,7 +1,7 @@
 //! Sessions: what is shown of them, now and as they were. See `entry` for coming in, `moderation` for leading.
 
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
-use witan_app::{Outcome, sessions::session_resource};
+use witan_app::{Outcome, history::Moment, sessions::session_resource};
 use witan_auth::Operation;
 use witan_domain::{
     Aggregate, ParticipantId, SessionId,
@@ -245,6 +245,17 @@ impl Session {
         Ok(self.record()?.warned_minutes.iter().rev().copied().collect())
     }
 
+    /// The session as it was at a past moment: give `time` or `position`. Folded from its own events.
+    /// Null, with an error, for those who may not read its history.
+    async fn as_of(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Everything recorded up to this time, inclusive.")] time: Option<DateTime>,
+        #[graphql(desc = "Everything up to this position, inclusive.")] position: Option<Position>,
+    ) -> async_graphql::Result<Option<SessionSnapshot>> {
+        snapshot(&Call::query(ctx)?, self.record()?.session, time, position).await.map(Some)
+    }
+
     /// Its chat, in the order the messages were sent. Content: only for who took part; each reader's first read in an
     /// hour is in the audit trail.
     async fn messages(
@@ -382,6 +393,23 @@ impl SessionSnapshot {
     }
 }
 
+async fn snapshot(
+    call: &Call<'_>,
+    session: SessionId,
+    time: Option<DateTime>,
+    position: Option<Position>,
+) -> async_graphql::Result<SessionSnapshot> {
+    let moment = match (time, position) {
+        (Some(DateTime(time)), None) => Moment::Time(time),
+        (None, Some(Position(position))) => Moment::Position(witan_app::Position(position)),
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(refusal("INVALID_INPUT", "Give time or position: one of them."));
+        }
+    };
+    let snapshot = call.app().session_as_of(&call.request, session, moment).await.map_err(shown)?;
+    Ok(SessionSnapshot { state: snapshot.state, version: snapshot.version })
+}
+
 /// What a mutation of a session answers.
 #[derive(SimpleObject)]
 pub struct SessionPayload {
@@ -435,7 +463,8 @@ impl SessionQuery {
         Session::find(&call, crate::call::id("id", &id)?).await
     }
 
-    /// A session as it was at a past moment: give `time` or `position`. Folded from the session's own events.
+    /// A session as it was at a past moment: give `time` or `position`. Folded from the session's own events. The same as
+    /// `session { asOf }`.
     async fn session_as_of(
         &self,
         ctx: &Context<'_>,
@@ -443,15 +472,7 @@ impl SessionQuery {
         #[graphql(desc = "Everything recorded up to this time, inclusive.")] time: Option<DateTime>,
         #[graphql(desc = "Everything up to this position, inclusive.")] position: Option<Position>,
     ) -> async_graphql::Result<SessionSnapshot> {
-        let call = Call::query(ctx)?;
-        let moment = match (time, position) {
-            (Some(DateTime(time)), None) => witan_app::history::Moment::Time(time),
-            (None, Some(Position(position))) => witan_app::history::Moment::Position(witan_app::Position(position)),
-            _ => return Err(refusal("INVALID_INPUT", "Give time or position: one of them.")),
-        };
-        let session = crate::call::id("id", &id)?;
-        let snapshot = call.app().session_as_of(&call.request, session, moment).await.map_err(shown)?;
-        Ok(SessionSnapshot { state: snapshot.state, version: snapshot.version })
+        snapshot(&Call::query(ctx)?, crate::call::id("id", &id)?, time, position).await
     }
 
     /// The sessions of the caller's organization that they may read, in the order they were opened.

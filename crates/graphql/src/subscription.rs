@@ -10,6 +10,7 @@ use witan_domain::SessionId;
 
 use crate::{
     call::{Call, Services, shown},
+    desk::WaitingDesk,
     history::Event,
     response::Subscriber,
     scalars::Position,
@@ -62,6 +63,16 @@ impl SubscriptionRoot {
         Ok(events(Arc::clone(&call.services.app), feed, subscriber))
     }
 
+    /// Who waits in a unit and the units below it, each time that it changed, and once at the start. Changes that come
+    /// faster than they are read are shown as one, the latest.
+    async fn waiting_desk_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The unit's id.")] unit_id: ID,
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<WaitingDesk>>> {
+        crate::desk::changes(ctx, crate::call::id("unitId", &unit_id)?).await
+    }
+
     /// A session each time that its read model changed, and once at the start. Changes that come faster than they are
     /// read are shown as one, the latest.
     async fn session_changed(
@@ -98,7 +109,7 @@ impl SubscriptionRoot {
     }
 }
 
-fn allowed_while(call: &Call<'_>, subscriber: &Subscriber, operation: Operation, resource: Resource) {
+pub fn allowed_while(call: &Call<'_>, subscriber: &Subscriber, operation: Operation, resource: Resource) {
     let (app, request): (Arc<App>, Request) = (Arc::clone(&call.services.app), call.request.clone());
     subscriber.allowed_while(format!("{operation:?} of {}", resource.id), move || {
         let (app, request, resource) = (Arc::clone(&app), request.clone(), resource.clone());

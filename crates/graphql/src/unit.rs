@@ -338,6 +338,8 @@ impl UnitMutation {
     ) -> async_graphql::Result<UnitPayload> {
         let call = Call::mutation(ctx)?;
         let unit = id("unitId", &input.unit_id)?;
+        // Before what is there is looked at for the patch.
+        call.authorise(Operation::UpdateUnit, &unit_resource(call.organization()?, Some(unit))).await?;
         let app = call.app();
         let patch = || patched_unit(&call, unit, &input);
         let apply = |request: Request, input| async move { app.update_unit(&request, unit, &input).await };

@@ -8,7 +8,7 @@ use witan_domain::{
     invitation::{CreateInvitation, InvitationDetails},
     organization::{CreateOrganization, OrganizationDetails, OrganizationKind, OwnText},
     policy::{Grant, Listing, PasswordHash, PolicyLevel, Rules, Who},
-    room::{AddRoomPerson, CreateRoom, RoomDetails, RoomKind, SetRoomPolicies, SetRoomSettings},
+    room::{AddRoomPerson, CreateRoom, RoomDetails, SetRoomPolicies, SetRoomSettings},
     session::Opener,
     settings::{
         DuplicateEntry, EffectiveSettings, Layout, Level, Purpose, RecordingForm, RecordingMode, SettingName,
@@ -164,9 +164,8 @@ pub fn create_room() -> CreateRoom {
         not_before: Some(Timestamp(1)),
         not_after: Some(Timestamp::from_seconds(3_000_000_000)),
     };
-    let kind = RoomKind::Lasting;
     let (unit_living, owner_active) = (true, true);
-    CreateRoom { organization: CLINIC, room: ROOM, unit: CARDIOLOGY, unit_living, kind, details, owner_active }
+    CreateRoom { organization: CLINIC, room: ROOM, unit: CARDIOLOGY, unit_living, details, owner_active }
 }
 
 pub fn set_room_settings() -> SetRoomSettings {

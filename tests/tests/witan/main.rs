@@ -4,8 +4,10 @@
 //! They start the real `witan` binary and talk to it as the world does: over HTTP and WebSockets. The library of this
 //! package gives them a server, and people with names, so that a test reads as sentences.
 
+mod ad_hoc;
 mod architecture;
 mod bundle;
+mod clinic;
 mod crash;
 mod demo;
 mod docs;
@@ -17,3 +19,4 @@ mod metrics;
 mod operator;
 mod serving;
 mod tenants;
+mod waiting_desk;

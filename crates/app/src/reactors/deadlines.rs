@@ -1,18 +1,25 @@
-//! Deadlines: what a live session does by itself when nothing happens. They are a function of its state, so after a
-//! restart they are found again in the log.
+//! Deadlines: what a live session, or a wait at the desk, does by itself when nothing happens. They are a function of its
+//! state, so after a restart they are found again in the log.
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fmt::{self, Display, Formatter},
     sync::Arc,
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
-use witan_domain::{Aggregate, CorrelationId, OrganizationId, SessionId, Timestamp, deadline, session::Session};
+use witan_domain::{
+    Aggregate, CorrelationId, InvitationId, OrganizationId, SessionId, Timestamp,
+    deadline::{self, Deadline, DeskDeadline, deadlines, desk_deadlines},
+    invitation::Invitation,
+    session::Session,
+};
 use witan_event_store::{Follower, Recorded};
 
 use super::{BATCH_EVENTS, Run, settled, stopped};
-use crate::{App, Error, Request, feed::session_of};
+use crate::{App, Error, Request};
 
 /// How long a deadline waits to be tried again when the store refused its command.
 const RETRY_SECONDS: u64 = 1;
@@ -21,28 +28,72 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The same after a fault, which trying again seldom mends.
 const FAULT_RETRY_SECONDS: u64 = 60;
 
-/// The live sessions, and when each of them next does something by itself.
+/// What does something by itself when nothing happens. (Ids tell their kind, so a cursor's note of an older version is read
+/// as what it is.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Timed {
+    /// A live session.
+    Session(SessionId),
+    /// An invitation whose invitee waits at the desk.
+    Invitation(InvitationId),
+}
+
+impl Timed {
+    fn of(recorded: &Recorded) -> Option<Self> {
+        let id = recorded.envelope.stream_id();
+        match recorded.envelope.category() {
+            Session::CATEGORY => id.parse().ok().map(Self::Session),
+            Invitation::CATEGORY => id.parse().ok().map(Self::Invitation),
+            _ => None,
+        }
+    }
+}
+
+impl Display for Timed {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(session) => session.fmt(f),
+            Self::Invitation(invitation) => invitation.fmt(f),
+        }
+    }
+}
+
+/// A command that is due.
+enum Due {
+    OfSession(SessionId, Deadline),
+    OfInvitation(InvitationId, DeskDeadline),
+}
+
+/// All that has deadlines, and when each of them next does something by itself.
 #[derive(Default)]
 struct Live {
-    sessions: HashMap<SessionId, (OrganizationId, Option<Timestamp>)>,
-    queue: BTreeSet<(Timestamp, SessionId)>,
+    timed: HashMap<Timed, (OrganizationId, Option<Timestamp>)>,
+    queue: BTreeSet<(Timestamp, Timed)>,
     /// Those whose deadlines failed when they were last due: the others' go on.
-    failing: BTreeSet<SessionId>,
+    failing: BTreeSet<Timed>,
 }
 
 impl Live {
-    fn set(&mut self, session: SessionId, organization: OrganizationId, next: Option<Timestamp>) {
-        if let Some((_, Some(before))) = self.sessions.insert(session, (organization, next)) {
-            self.queue.remove(&(before, session));
+    fn set(&mut self, timed: Timed, organization: OrganizationId, next: Option<Timestamp>) {
+        if let Some((_, Some(before))) = self.timed.insert(timed, (organization, next)) {
+            self.queue.remove(&(before, timed));
         }
-        self.queue.extend(next.map(|at| (at, session)));
+        self.queue.extend(next.map(|at| (at, timed)));
     }
 
-    fn remove(&mut self, session: SessionId) {
-        self.failing.remove(&session);
-        if let Some((_, Some(before))) = self.sessions.remove(&session) {
-            self.queue.remove(&(before, session));
+    fn remove(&mut self, timed: Timed) {
+        self.failing.remove(&timed);
+        if let Some((_, Some(before))) = self.timed.remove(&timed) {
+            self.queue.remove(&(before, timed));
         }
+    }
+
+    fn sessions(&self) -> impl Iterator<Item = (SessionId, OrganizationId)> {
+        self.timed.iter().filter_map(|(timed, (organization, _))| match timed {
+            Timed::Session(session) => Some((*session, *organization)),
+            Timed::Invitation(_) => None,
+        })
     }
 }
 
@@ -61,8 +112,8 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
     let first = tokio::time::Instant::now() + Duration::from_secs(deadline::RECONNECT_SECONDS_MAX);
     let mut looks = tokio::time::interval_at(first, LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for (session, organization) in run.cursor.note::<Vec<(SessionId, OrganizationId)>>().unwrap_or_default() {
-        look(&run.app, &mut live, session, organization)?;
+    for (timed, organization) in run.cursor.note::<Vec<(Timed, OrganizationId)>>().unwrap_or_default() {
+        look(&run.app, &mut live, timed, organization)?;
     }
     loop {
         tokio::select! {
@@ -74,8 +125,8 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
             }
             _ = looks.tick() => {
                 run.app.presence.forget_unheard(run.app.sources.now());
-                for (session, (organization, _)) in &live.sessions {
-                    run.app.drop_absent(*organization, *session).await;
+                for (session, organization) in live.sessions() {
+                    run.app.drop_absent(organization, session).await;
                 }
             }
             () = until(&run.app, live.queue.first().map(|(at, _)| *at)) => {
@@ -87,32 +138,42 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
     }
 }
 
-/// Looks anew at every session that the batch speaks of.
+/// Looks anew at everything that the batch speaks of.
 fn take(run: &mut Run, live: &mut Live, batch: &[Recorded]) -> Result<(), Error> {
     let mut touched = BTreeSet::new();
-    for recorded in batch.iter().filter(|recorded| recorded.envelope.category() == Session::CATEGORY) {
+    for recorded in batch {
+        let Some(timed) = Timed::of(recorded) else { continue };
         run.app.streams.saw(recorded);
-        if let (Some(session), Some(organization)) = (session_of(recorded), recorded.envelope.organization()) {
-            touched.insert((session, organization));
-        }
+        touched.extend(recorded.envelope.organization().map(|organization| (timed, organization)));
     }
-    for (session, organization) in touched {
-        look(&run.app, live, session, organization)?;
+    for (timed, organization) in touched {
+        look(&run.app, live, timed, organization)?;
     }
-    let sessions: Vec<_> = live.sessions.iter().map(|(session, (organization, _))| (session, organization)).collect();
-    run.cursor.set_note(&sessions)?;
+    let timed: Vec<_> = live.timed.iter().map(|(timed, (organization, _))| (timed, organization)).collect();
+    run.cursor.set_note(&timed)?;
     if let Some(newest) = batch.last() {
         run.cursor.advance(newest);
     }
     Ok(())
 }
 
-fn look(app: &App, live: &mut Live, session: SessionId, organization: OrganizationId) -> Result<(), Error> {
-    let loaded = app.load_own::<Session>(Some(organization), &Session::stream(session))?;
-    if loaded.state.live().is_none() {
-        live.remove(session);
-    } else {
-        live.set(session, organization, deadline::deadlines(&loaded.state).first().map(|next| next.at));
+fn look(app: &App, live: &mut Live, timed: Timed, organization: OrganizationId) -> Result<(), Error> {
+    match timed {
+        Timed::Session(session) => {
+            let loaded = app.load_own::<Session>(Some(organization), &Session::stream(session))?;
+            if loaded.state.live().is_none() {
+                live.remove(timed);
+            } else {
+                live.set(timed, organization, deadlines(&loaded.state).first().map(|next| next.at));
+            }
+        }
+        Timed::Invitation(invitation) => {
+            let loaded = app.load_own::<Invitation>(Some(organization), &Invitation::stream(invitation))?;
+            match desk_deadlines(&loaded.state).first() {
+                Some(next) => live.set(timed, organization, Some(next.at)),
+                None => live.remove(timed),
+            }
+        }
     }
     Ok(())
 }
@@ -128,48 +189,38 @@ async fn until(app: &App, at: Option<Timestamp>) {
 /// the others' deadlines don't wait for it.
 async fn fire(app: &App, live: &mut Live) -> Result<(), Error> {
     let now = app.sources.now();
-    while let Some((at, session)) = live.queue.first().copied().filter(|(at, _)| *at <= now) {
-        live.queue.remove(&(at, session));
-        let Some((organization, _)) = live.sessions.get(&session).copied() else { continue };
-        let pause = match fire_session(app, organization, session, now).await {
+    while let Some((at, timed)) = live.queue.first().copied().filter(|(at, _)| *at <= now) {
+        live.queue.remove(&(at, timed));
+        let Some((organization, _)) = live.timed.get(&timed).copied() else { continue };
+        let pause = match issue_all(app, timed, organization, now).await {
             Ok(()) => {
-                live.failing.remove(&session);
-                look(app, live, session, organization)?;
+                live.failing.remove(&timed);
+                look(app, live, timed, organization)?;
                 // A deadline that its own command did not move would come again at once, for ever.
-                let again = live.sessions.get(&session).is_some_and(|(_, next)| next.is_some_and(|next| next <= now));
+                let again = live.timed.get(&timed).is_some_and(|(_, next)| next.is_some_and(|next| next <= now));
                 again.then_some(RETRY_SECONDS)
             }
             Err(Error::Unavailable(_) | Error::Contention) => Some(RETRY_SECONDS),
             Err(error @ Error::OutcomeUnknown) => return Err(error),
             Err(error) => {
                 let chain = crate::error::chain(&error);
-                tracing::error!(%session, error = chain, "the session's deadlines fail: they are tried again");
-                live.failing.insert(session);
+                tracing::error!(%timed, error = chain, "deadlines fail: they are tried again");
+                live.failing.insert(timed);
                 Some(FAULT_RETRY_SECONDS)
             }
         };
         if let Some(seconds) = pause {
-            live.set(session, organization, Some(now.plus_seconds(seconds)));
+            live.set(timed, organization, Some(now.plus_seconds(seconds)));
         }
     }
     Ok(())
 }
 
-/// Issues the commands of the deadlines that one session has reached, all of them, and answers with the last that failed.
-async fn fire_session(
-    app: &App,
-    organization: OrganizationId,
-    session: SessionId,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let loaded = app.load_own::<Session>(Some(organization), &Session::stream(session))?;
-    let due: Vec<_> = deadline::deadlines(&loaded.state).into_iter().filter(|due| due.at <= now).collect();
-    drop(loaded);
+/// Issues the commands of the deadlines that one thing has reached, all of them, and answers with the last that failed.
+async fn issue_all(app: &App, timed: Timed, organization: OrganizationId, now: Timestamp) -> Result<(), Error> {
     let mut result = Ok(());
-    for due in due {
-        let request = Request::system(CorrelationId(app.sources.ulid()), None);
-        let command = due.command(app.sources.now());
-        let done = settled(app.command_session(&request, organization, session, command).await);
+    for due in due(app, timed, organization, now)? {
+        let done = settled(issue(app, organization, due).await);
         match done {
             Err(Error::OutcomeUnknown) => return done,
             Err(_) => result = done,
@@ -177,4 +228,47 @@ async fn fire_session(
         }
     }
     result
+}
+
+fn due(app: &App, timed: Timed, organization: OrganizationId, now: Timestamp) -> Result<Vec<Due>, Error> {
+    Ok(match timed {
+        Timed::Session(session) => {
+            let loaded = app.load_own::<Session>(Some(organization), &Session::stream(session))?;
+            let due = deadlines(&loaded.state).into_iter().filter(|due| due.at <= now);
+            due.map(|due| Due::OfSession(session, due)).collect()
+        }
+        Timed::Invitation(invitation) => {
+            let loaded = app.load_own::<Invitation>(Some(organization), &Invitation::stream(invitation))?;
+            let due = desk_deadlines(&loaded.state).into_iter().filter(|due| due.at <= now);
+            due.map(|due| Due::OfInvitation(invitation, due)).collect()
+        }
+    })
+}
+
+async fn issue(app: &App, organization: OrganizationId, due: Due) -> Result<(), Error> {
+    let (request, now) = (Request::system(CorrelationId(app.sources.ulid()), None), app.sources.now());
+    match due {
+        Due::OfSession(session, due) => {
+            app.command_session(&request, organization, session, due.command(now)).await.map(|_| ())
+        }
+        Due::OfInvitation(invitation, due) => {
+            app.command_invitation(&request, organization, invitation, due.command(now)).await.map(|_| ())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_from_before_the_desk_is_still_read() {
+        let (session, organization) = (SessionId(7), OrganizationId(1));
+        let old = serde_json::to_string(&[(session, organization)]).unwrap();
+        let read: Vec<(Timed, OrganizationId)> = serde_json::from_str(&old).unwrap();
+        assert_eq!(read, [(Timed::Session(session), organization)]);
+        let new = [(Timed::Invitation(InvitationId(8)), organization), read[0]];
+        let text = serde_json::to_string(&new).unwrap();
+        assert_eq!(serde_json::from_str::<Vec<(Timed, OrganizationId)>>(&text).unwrap(), new);
+    }
 }

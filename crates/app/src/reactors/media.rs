@@ -145,6 +145,7 @@ async fn enforce(app: &App, live: &SessionRecord, event: &SessionEvent) -> Resul
         | SessionEvent::ParticipantAdmitted(_)
         | SessionEvent::ParticipantDenied(_)
         | SessionEvent::KnockWithdrawn(_)
+        | SessionEvent::KnockUnanswered(_)
         | SessionEvent::KnockTimedOut(_)
         | SessionEvent::ParticipantJoined(_)
         | SessionEvent::ParticipantDropped(_)

@@ -31,12 +31,21 @@ fn creating(change: impl FnOnce(&mut CreateRoom)) -> RoomCommand {
         room: RoomId(2),
         unit: UnitId(5),
         unit_living: true,
-        kind: RoomKind::Lasting,
         details: details(),
         owner_active: true,
     };
     change(&mut create);
     RoomCommand::CreateRoom(create)
+}
+
+fn opening_ad_hoc(session: u128, change: impl FnOnce(&mut CreateRoom)) -> RoomCommand {
+    let (RoomCommand::CreateRoom(mut create), RoomCommand::OpenSession(open)) = (creating(|_| {}), open(session))
+    else {
+        unreachable!("they are what they are called")
+    };
+    create.details.slug = ad_hoc_slug(create.room);
+    change(&mut create);
+    RoomCommand::OpenAdHocSession(OpenAdHocSession { create, open })
 }
 
 fn update(change: impl FnOnce(&mut RoomDetails), owner_active: bool) -> RoomCommand {
@@ -238,6 +247,49 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_ad_hoc_room_is_made_with_its_session_and_goes_with_it() {
+    let events = Room::decide(&RoomState::Absent, &opening_ad_hoc(7, |_| {})).unwrap();
+    let kinds: Vec<_> = events.iter().map(crate::aggregate::EventPayload::kind).collect();
+    assert_eq!(kinds, ["RoomCreated", "SessionOpened"]);
+    let state = after(RoomState::Absent, &opening_ad_hoc(7, |_| {})).unwrap();
+    let facts = state.facts().unwrap();
+    assert_eq!((facts.kind, facts.live_session), (RoomKind::AdHoc, Some(SessionId(7))));
+    assert_eq!(facts.policies.set.list, Some(Listing::Private), "whatever its purpose says");
+    assert_eq!(facts.details.slug.as_str(), "ad-hoc-00000000000000000000000002");
+    assert_eq!(Room::decide(&state, &opening_ad_hoc(7, |_| {})), Ok(vec![]), "asked again");
+    assert_eq!(Room::decide(&state, &opening_ad_hoc(8, |_| {})), Err(RoomRejection::SessionLive));
+    assert_eq!(Room::decide(&state, &open(8)), Err(RoomRejection::SessionLive));
+    let released = Room::decide(&state, &release(7)).unwrap();
+    assert_eq!(released, [SessionReleased { session: SessionId(7) }.into(), super::RoomArchived {}.into()]);
+    let state = after(state, &release(7)).unwrap();
+    assert_eq!(Room::decide(&state, &release(7)), Ok(vec![]));
+    assert_eq!(Room::decide(&state, &open(8)), Err(RoomRejection::RoomArchived), "it was for one session");
+}
+
+#[test]
+fn an_ad_hoc_room_wants_what_every_room_wants() {
+    let refused = |change: fn(&mut CreateRoom)| Room::decide(&RoomState::Absent, &opening_ad_hoc(7, change));
+    assert_eq!(refused(|create| create.unit_living = false), Err(RoomRejection::UnitNotLiving));
+    assert_eq!(refused(|create| create.owner_active = false), Err(RoomRejection::UserNotActive { field: "ownerId" }));
+    assert_eq!(refused(|create| create.details.name = String::new()).unwrap_err().field(), Some("name"));
+    let RoomCommand::OpenAdHocSession(mut suspended) = opening_ad_hoc(7, |_| {}) else { unreachable!("it is") };
+    suspended.open.organization_active = false;
+    let answer = Room::decide(&RoomState::Absent, &suspended.into());
+    assert_eq!(answer, Err(RoomRejection::OrganizationNotActive));
+}
+
+#[test]
+fn no_lasting_room_has_the_slug_of_an_ad_hoc_one() {
+    let slug = ad_hoc_slug(RoomId(99));
+    let refused = Room::decide(&RoomState::Absent, &creating(|create| create.details.slug = slug)).unwrap_err();
+    assert_eq!((refused.code(), refused.field()), ("INVALID", Some("slug")));
+    let state = given(&[]);
+    assert!(Room::decide(&state, &update(|details| details.slug = slug, true)).is_err());
+    let like_it = creating(|create| create.details.slug = "ad-hoc-meetings".parse().unwrap());
+    assert!(Room::decide(&RoomState::Absent, &like_it).is_ok());
 }
 
 #[test]

@@ -70,6 +70,13 @@ pub struct DenyParticipant {
     pub now: Timestamp,
 }
 
+/// The system: a knock has no answer yet, and whoever sits at the desk should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkKnockUnanswered {
+    pub participant: ParticipantId,
+    pub now: Timestamp,
+}
+
 /// The system: a knock waited for too long, or its admission did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeOutKnock {
@@ -343,6 +350,7 @@ commands! {
     AdmitParticipant,
     AdmitAll,
     DenyParticipant,
+    MarkKnockUnanswered,
     TimeOutKnock,
     JoinSession,
     DropParticipant,

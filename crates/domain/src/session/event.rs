@@ -98,6 +98,12 @@ pub struct KnockWithdrawn {
     pub reason: WithdrawalReason,
 }
 
+/// Nobody has answered for a while: the desk of the unit is alerted. The knock waits on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnockUnanswered {
+    pub participant: ParticipantId,
+}
+
 /// Nobody answered the knock in time, or an admission was not used in time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnockTimedOut {
@@ -247,6 +253,7 @@ crate::events! {
         ParticipantAdmitted,
         ParticipantDenied,
         KnockWithdrawn,
+        KnockUnanswered,
         KnockTimedOut,
         ParticipantJoined,
         ParticipantDropped,
@@ -302,6 +309,7 @@ mod tests {
             ParticipantAdmitted { participant, ground: AdmissionGround::Host }.into(),
             ParticipantDenied { participant, reason: reason.clone() }.into(),
             KnockWithdrawn { participant, reason: WithdrawalReason::TakenOver }.into(),
+            KnockUnanswered { participant }.into(),
             KnockTimedOut { participant, reason: KnockTimeoutReason::Unanswered }.into(),
             ParticipantJoined { participant, arrival: Some(Box::new(arrival(1, DOCTOR, SessionRole::Host))) }.into(),
             ParticipantDropped { participant }.into(),

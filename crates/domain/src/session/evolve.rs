@@ -103,6 +103,10 @@ impl SessionRecord {
             E::KnockWithdrawn(e) => {
                 self.go(e.participant, State::Withdrawn, Step::Withdrew { reason: e.reason }, at);
             }
+            E::KnockUnanswered(e) => self.with(e.participant, |participant| {
+                participant.alerted_at = Some(at);
+                participant.note(Step::KnockUnanswered, at);
+            }),
             E::KnockTimedOut(e) => {
                 self.go(e.participant, State::TimedOut, Step::KnockTimedOut { reason: e.reason }, at);
             }

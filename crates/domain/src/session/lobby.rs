@@ -10,9 +10,10 @@ use crate::{
 
 use super::{
     ADMITTED_WAITING_MAX, ARRIVALS_KEPT_FOR_MODERATORS, ARRIVALS_MAX, ARRIVALS_OF_PERSON_MAX, AdmitParticipant,
-    Decision, DenyParticipant, KNOCKS_WAITING_MAX, Knock, KnockTimedOut, KnockWithdrawn, NOTHING, ParticipantAdmitted,
-    ParticipantDenied, ParticipantKnocked, SessionEvent, SessionRecord, SessionRejection, SessionStatus, TimeOutKnock,
-    UNINVITED_ADMITTED_MAX, UNINVITED_ARRIVALS_MAX, UNINVITED_WAITING_MAX, WithdrawKnock, life::reached,
+    Decision, DenyParticipant, KNOCKS_WAITING_MAX, Knock, KnockTimedOut, KnockUnanswered, KnockWithdrawn,
+    MarkKnockUnanswered, NOTHING, ParticipantAdmitted, ParticipantDenied, ParticipantKnocked, SessionEvent,
+    SessionRecord, SessionRejection, SessionStatus, TimeOutKnock, UNINVITED_ADMITTED_MAX, UNINVITED_ARRIVALS_MAX,
+    UNINVITED_WAITING_MAX, WithdrawKnock, life::reached,
     standing::in_their_role,
 };
 
@@ -83,6 +84,15 @@ pub(super) fn deny_participant(session: &SessionRecord, command: &DenyParticipan
         | State::Left
         | State::Removed => Err(SessionRejection::ParticipantNotKnocking),
     }
+}
+
+pub(super) fn mark_knock_unanswered(session: &SessionRecord, command: &MarkKnockUnanswered) -> Decision {
+    let participant = get(session, command.participant)?;
+    if participant.state != State::Knocking || participant.alerted_at.is_some() {
+        return NOTHING;
+    }
+    reached(deadline::knock_alerts_at(participant), command.now)?;
+    Ok(vec![KnockUnanswered { participant: command.participant }.into()])
 }
 
 pub(super) fn time_out_knock(session: &SessionRecord, command: &TimeOutKnock) -> Decision {
@@ -349,6 +359,25 @@ mod tests {
         scene.joins(2, DOCTOR, Host);
         let joined = WithdrawKnock { participant: ParticipantId(2), now: scene.now };
         scene.refuses(joined, SessionRejection::ParticipantNotKnocking);
+    }
+
+    #[test]
+    fn an_unanswered_knock_alerts_the_desk_once_and_waits_on() {
+        let mut scene = Scene::consultation();
+        scene.knocks(1, PATIENT);
+        scene.knocks(2, DOCTOR);
+        scene.admits(2);
+        let mark = |scene: &Scene, n| MarkKnockUnanswered { participant: ParticipantId(n), now: scene.now };
+        scene.refuses(mark(&scene, 1), SessionRejection::DeadlineNotReached);
+        scene.after(deadline::KNOCK_ALERT_SECONDS);
+        assert_eq!(scene.does(mark(&scene, 1)), [KnockUnanswered { participant: ParticipantId(1) }.into()]);
+        scene.adds_nothing(mark(&scene, 1));
+        scene.adds_nothing(mark(&scene, 2));
+        let knocked = scene.participant(1);
+        assert_eq!((knocked.state, knocked.alerted_at), (State::Knocking, Some(scene.now)));
+        assert_eq!(knocked.timeline.last().unwrap().step, ParticipantStep::KnockUnanswered);
+        assert_eq!(scene.status(), SessionStatus::Waiting);
+        scene.admits(1);
     }
 
     #[test]

@@ -96,6 +96,7 @@ fn command(now: Timestamp) -> impl Strategy<Value = SessionCommand> {
         participant().prop_map(move |participant| AdmitParticipant { participant, now }.into()),
         participant().prop_map(move |participant| WithdrawKnock { participant, now }.into()),
         participant().prop_map(move |participant| DenyParticipant { participant, reason: None, now }.into()),
+        participant().prop_map(move |participant| MarkKnockUnanswered { participant, now }.into()),
         participant().prop_map(move |participant| TimeOutKnock { participant, now }.into()),
     ];
     let being_in = prop_oneof![
@@ -184,6 +185,7 @@ fn target(command: &mut SessionCommand) -> Option<&mut ParticipantId> {
         C::WithdrawKnock(WithdrawKnock { participant, .. })
         | C::AdmitParticipant(AdmitParticipant { participant, .. })
         | C::DenyParticipant(DenyParticipant { participant, .. })
+        | C::MarkKnockUnanswered(MarkKnockUnanswered { participant, .. })
         | C::TimeOutKnock(TimeOutKnock { participant, .. })
         | C::JoinSession(JoinSession { entry: Entry::Admission { participant }, .. })
         | C::DropParticipant(DropParticipant { participant, .. })
@@ -342,6 +344,10 @@ fn check_timeline(participant: &crate::participant::Participant) {
             ParticipantStep::Removed { .. } => S::Removed,
             ParticipantStep::Muted { .. } | ParticipantStep::Unmuted { .. } => {
                 assert!(state.is_some_and(S::is_in));
+                continue;
+            }
+            ParticipantStep::KnockUnanswered => {
+                assert_eq!(state, Some(S::Knocking));
                 continue;
             }
             ParticipantStep::RoleChanged { .. } => continue,

@@ -174,9 +174,8 @@ fn nothing_happened_twice(all: &[Recorded]) {
         let data: serde_json::Value = serde_json::from_slice(envelope.data()).unwrap();
         let of = match envelope.kind() {
             "SessionPrepared" | "SessionReady" | "SessionEnded" => String::new(),
-            "KnockTimedOut" | "KnockWithdrawn" | "ParticipantLeft" | "ParticipantRemoved" | "ParticipantMoved" => {
-                data["participant"].to_string()
-            }
+            "KnockUnanswered" | "KnockTimedOut" | "KnockWithdrawn" | "ParticipantLeft" | "ParticipantRemoved"
+            | "ParticipantMoved" => data["participant"].to_string(),
             _ => continue,
         };
         let first = once.insert((envelope.stream(), envelope.kind(), of));

@@ -119,9 +119,13 @@ pub const ROWS: &[Row] = &[
     query("node", r#"{ "id": "$userId" }"#, &["readUser"]),
     query("node", r#"{ "id": "$roomId" }"#, &["readRoom"]),
     query("node", r#"{ "id": "$sessionId" }"#, &["readSession"]),
+    query("node", r#"{ "id": "$apiKeyId" }"#, &["readApiKey"]),
+    query("node", r#"{ "id": "$invitationId" }"#, &["readInvitation"]),
     query("nodes", r#"{ "ids": ["$organizationId"] }"#, &["readOrganization"]),
     query("nodes", r#"{ "ids": ["$userId"] }"#, &["readUser"]),
     query("nodes", r#"{ "ids": ["$roomId"] }"#, &["readRoom"]),
+    query("nodes", r#"{ "ids": ["$apiKeyId"] }"#, &["readApiKey"]),
+    query("nodes", r#"{ "ids": ["$invitationId"] }"#, &["readInvitation"]),
     query("nodes", r#"{ "ids": ["$closedId"] }"#, &["readSession"]).of_closed(),
     query("organization", r#"{ "id": "$organizationId" }"#, &["readOrganization"]),
     query("unit", r#"{ "id": "$unitId" }"#, &["readUnit"]),
@@ -129,6 +133,8 @@ pub const ROWS: &[Row] = &[
     query("apiKey", r#"{ "id": "$apiKeyId" }"#, &["readApiKey"]),
     query("room", r#"{ "id": "$roomId" }"#, &["readRoom"]),
     query("invitation", r#"{ "id": "$invitationId" }"#, &["readInvitation"]),
+    query("deskWait", "", &["deskWait"]),
+    query("waitingDesk", "", &["waitingDesk"]),
     query("session", r#"{ "id": "$sessionId" }"#, &["readSession"]),
     query("session", r#"{ "id": "$closedId" }"#, &["readSession"]).of_closed(),
     query("sessionAsOf", r#"{ "id": "$sessionId", "position": "$sessionPosition" }"#, &["readHistory"]),
@@ -174,7 +180,11 @@ pub const ROWS: &[Row] = &[
     change("createInvitation", &["createInvitation"]).in_vain(r#"{ "input": { "displayName": "" } }"#),
     change("revokeInvitation", &["revokeInvitation"]),
     change("exchangeInvitation", &["exchangeInvitation"]),
+    // The room has a live session: there is nothing to wait for.
+    change("waitAtDesk", &["waitAtDesk"]),
+    change("leaveDesk", &["leaveDesk"]),
     change("openSession", &["openSession"]).with(AS_IT_IS).telling_nobody("ENTRY_REFUSED"),
+    change("openAdHocSession", &["openAdHocSession"]).in_vain(NO_NAME),
     change("createJoinToken", &["createJoinToken"]).with(BY_SESSION).telling_nobody("ENTRY_REFUSED"),
     change("createJoinToken", &["createJoinToken"]).with(BY_ROOM).telling_nobody("ENTRY_REFUSED"),
     change("knock", &[]).with(FORGED).by_bearer("knock", "JOIN_TOKEN_INVALID"),
@@ -205,6 +215,7 @@ pub const ROWS: &[Row] = &[
     // A message that is not there, in a chat that is.
     change("removeMessage", &["removeMessage"]).in_vain(r#"{ "input": { "messageId": "$noMessageId" } }"#),
     row(Root::Subscription, "sessionEvents", r#"{ "sessionId": "$sessionId", "after": "0" }"#, &["sessionEvents"]),
+    row(Root::Subscription, "waitingDeskChanged", r#"{ "unitId": "$unitId" }"#, &["waitingDeskChanged"]),
     row(Root::Subscription, "sessionChanged", r#"{ "sessionId": "$sessionId" }"#, &["sessionChanged"]),
     row(Root::Subscription, "organizationActivity", r#"{ "after": "0" }"#, &["organizationActivity"]),
 ];
@@ -249,6 +260,7 @@ const HISTORY: &str = "session(id: $sessionId) { history(first: 100) { edges { n
 const CHAT: &str = "session(id: $sessionId) { messages(first: 100) { edges { node { id text { value } } } } }";
 /// Before anyone had come: who came later may look back.
 const AT_FIRST: &str = "sessionAsOf(id: $sessionId, position: $sessionPosition) { participants { id } }";
+const AS_OF: &str = "session(id: $sessionId) { asOf(position: $sessionPosition) { status version } }";
 const THEN: &str = "sessionAsOf(id: $sessionId, position: $chatPosition) { participants { id } }";
 
 const LOOKS_BACK: &[&str] = &["readHistory", "readParticipants"];
@@ -372,6 +384,7 @@ pub const BELOW: &[Below] = &[
     ),
     // Guests too see which room they are in.
     below("Session", "room", "session(id: $sessionId) { room { id } }", At("/session/room"), &["readSession"]),
+    below("Session", "asOf", AS_OF, At("/session/asOf"), &["readSession", "readHistory"]),
     below("SessionSnapshot", "participants", AT_FIRST, At("/sessionAsOf/participants"), LOOKS_BACK),
     below("SessionSnapshot", "participants", THEN, Names("participantId"), LOOKS_BACK),
 ];
@@ -388,6 +401,10 @@ pub const PARTS: &[(&str, &str)] = &[
     ("Organization", "taxId"),
     ("Participant", "displayName"),
     ("Room", "people"),
+    // Whoever sees the desk of a unit reads its rooms.
+    ("WaitingDesk", "waiting"),
+    ("WaitingPerson", "displayName"),
+    ("WaitingPerson", "room"),
     ("User", "email"),
     ("User", "externalId"),
     ("User", "login"),

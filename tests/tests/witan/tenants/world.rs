@@ -6,6 +6,7 @@ use witan_tests::server::Server;
 
 use super::rows::Place;
 use super::schema::{Root, Schema};
+use crate::clinic::in_a_year;
 
 /// Someone who calls, and the columns of the table that they are in.
 pub struct Caller {
@@ -127,13 +128,6 @@ fn organization(server: &Server, mark: &str) -> (Actor, String) {
     let made: Value = serde_json::from_slice(&made.stdout).expect("the command line answers in JSON");
     let text = |name: &str| made[name].as_str().expect("the answer has it").to_owned();
     (server.actor("owner", &text("api_key")), text("organization"))
-}
-
-/// A day a year from the time of an event, when what is made now is still good.
-fn in_a_year(recorded_at: &str) -> String {
-    let year: u32 = recorded_at[..4].parse().expect("a time begins with its year");
-    let day: u32 = recorded_at[8..10].parse().expect("a time has a day");
-    format!("{}-{}-{:02}T00:00:00Z", year + 1, &recorded_at[5..7], day.min(28))
 }
 
 impl Founding<'_> {
