@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use rocksdb::{DB, WriteBatch};
 use serde::{Deserialize, Serialize};
 use witan_domain::{ApiKeyId, OrganizationId, ParticipantId, SessionId, Timestamp, UserId, event::Event};
 use witan_event_store::{Position, Recorded};
 
-use crate::{Key, Lines, Listed, Page, Projection, ProjectionError, ReadModels};
+use crate::{Batch, Database, Key, Lines, Listed, Page, Projection, ProjectionError, ReadModels};
 
 const AUDIT: &str = "audit";
 
@@ -75,7 +74,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    pub fn new(db: &Arc<DB>) -> Self {
+    pub fn new(db: &Arc<Database>) -> Self {
         Self { rows: Lines::new(Arc::clone(db), AUDIT) }
     }
 }
@@ -108,7 +107,7 @@ impl Projection for Audit {
         self.rows.put(Key::of(organization).number(recorded.position.0), &row)
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)
     }
 

@@ -4,7 +4,6 @@ use witan_auth::Operation;
 use witan_domain::{
     Aggregate, MessageId, SessionId,
     chat::{Chat, MESSAGE_TEXT_CHARS_MAX, RemoveMessage, SendMessage},
-    session::Session,
 };
 
 use crate::{
@@ -68,18 +67,5 @@ impl App {
         let by = own_participant(request, &state)?;
         let command = RemoveMessage { message, by, standing: state.chat_standing(by), now: task.now() };
         task.finish(&command.into()).await
-    }
-
-    /// A session as its stream tells it now.
-    pub(crate) fn session_state(
-        &self,
-        organization: witan_domain::OrganizationId,
-        session: SessionId,
-    ) -> Result<witan_domain::session::SessionState, Error> {
-        let loaded = self.load_own::<Session>(Some(organization), &Session::stream(session))?;
-        if loaded.version.is_none() {
-            return Err(Error::NotFound { what: "session" });
-        }
-        Ok(loaded.state.clone())
     }
 }

@@ -15,5 +15,6 @@ mod hostile_readers;
 mod merkle_oracle;
 mod metrics;
 mod operator;
+mod rights;
 mod serving;
 mod tenants;
