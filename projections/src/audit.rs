@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use rocksdb::{DB, WriteBatch};
 use serde::{Deserialize, Serialize};
 use witan_domain::{
     ApiKeyId, CorrelationId, OrganizationId, ParticipantId, SessionId, Timestamp, UserId, audit::AuditEvent,
@@ -11,7 +10,9 @@ use witan_domain::{
 };
 use witan_event_store::{Position, Recorded};
 
-use crate::{Key, Lines, Listed, PAGE_ROWS_MAX, Page, Projection, ProjectionError, ReadModels};
+use crate::{
+    Batch, Database, Key, Lines, Listed, PAGE_ROWS_MAX, Page, Projection, ProjectionError, ReadModels,
+};
 
 const AUDIT: &str = "audit";
 const AUDIT_BY_REFERENCE: &str = "audit_by_reference";
@@ -121,7 +122,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    pub fn new(db: &Arc<DB>) -> Self {
+    pub fn new(db: &Arc<Database>) -> Self {
         Self { rows: Lines::new(Arc::clone(db), AUDIT), by_reference: Lines::new(Arc::clone(db), AUDIT_BY_REFERENCE) }
     }
 }
@@ -161,7 +162,7 @@ impl Projection for Audit {
         self.rows.put(place, &row)
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)?;
         self.by_reference.write(batch)
     }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use rocksdb::{DB, WriteBatch};
 use serde::{Deserialize, Serialize};
 use witan_domain::{
     MessageId, OrganizationId, ParticipantId, Private, SessionId, Timestamp, chat::ChatEvent, event::Event,
 };
 use witan_event_store::{Position, Recorded};
 
-use crate::{Key, Listed, Page, Projection, ProjectionError, ReadModels, Table, models::misfit};
+use crate::{Batch, Database, Key, Listed, Page, Projection, ProjectionError, ReadModels, Table, models::misfit};
 
 const MESSAGES: &str = "messages";
 const PLACES: &str = "message_places";
@@ -41,7 +40,7 @@ pub struct Messages {
 }
 
 impl Messages {
-    pub fn new(db: &Arc<DB>) -> Self {
+    pub fn new(db: &Arc<Database>) -> Self {
         Self { rows: Table::new(Arc::clone(db), MESSAGES), places: Table::new(Arc::clone(db), PLACES) }
     }
 }
@@ -89,7 +88,7 @@ impl Projection for Messages {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)?;
         self.places.write(batch)
     }
@@ -117,9 +116,9 @@ impl ReadModels {
         organization: OrganizationId,
         session: SessionId,
         message: MessageId,
-    ) -> Result<Option<MessageRow>, ProjectionError> {
+    ) -> Result<Option<Arc<MessageRow>>, ProjectionError> {
         let prefix = Key::of(organization).id(session.0);
-        let Some(place) = self.rows(PLACES).find::<Position>(&prefix.clone().id(message.0))? else { return Ok(None) };
-        self.rows(MESSAGES).find(&prefix.number(place.0))
+        let Some(place) = self.rows(PLACES).find::<Position>(prefix.clone().id(message.0))? else { return Ok(None) };
+        self.rows(MESSAGES).find(prefix.number(place.0))
     }
 }

@@ -59,8 +59,8 @@ impl Directory for ReadModels {
     }
 
     fn api_key(&self, prefix: &str) -> Result<Option<ApiKeyRecord>, DirectoryError> {
-        match self.find_api_key_by_prefix(prefix)?.map(|(_, row)| row.state) {
-            Some(ApiKeyState::Present(facts)) => api_key_record(&facts).map(Some),
+        match self.find_api_key_by_prefix(prefix)?.as_ref().map(|(_, row)| &row.state) {
+            Some(ApiKeyState::Present(facts)) => api_key_record(facts).map(Some),
             Some(ApiKeyState::Absent) | None => Ok(None),
         }
     }

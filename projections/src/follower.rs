@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use rocksdb::{DB, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
 use witan_domain::event::Event;
 use witan_event_store::{Direction, EventStore, Position, Recorded};
 
-use crate::ProjectionError;
+use crate::{Batch, Database, Key, ProjectionError};
 
 pub const CURSORS: &str = "cursors";
 /// How many events one write of rows and cursors covers at most.
@@ -26,7 +25,7 @@ pub trait Projection: Send {
     /// Folds one event. An event that it doesn't care for changes nothing.
     fn apply(&mut self, event: &Event, recorded: &Recorded) -> Result<(), ProjectionError>;
     /// Puts the changed rows into the batch.
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError>;
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError>;
     /// Forgets what it holds in memory, after a failed batch or before a rebuild.
     fn reset(&mut self);
 }
@@ -42,13 +41,13 @@ pub struct Cursor {
 
 /// Folds events into all the projections together.
 pub struct Fold {
-    db: Arc<DB>,
+    db: Arc<Database>,
     projections: Vec<(Box<dyn Projection>, Cursor)>,
 }
 
 impl Fold {
     /// Reads the cursors; empties the projections that have to be rebuilt.
-    pub fn open(db: Arc<DB>, projections: Vec<Box<dyn Projection>>) -> Result<Self, ProjectionError> {
+    pub fn open(db: Arc<Database>, projections: Vec<Box<dyn Projection>>) -> Result<Self, ProjectionError> {
         let mut with_cursors = Vec::new();
         for projection in projections {
             let fresh = Cursor { version: projection.version(), ..Cursor::default() };
@@ -58,7 +57,7 @@ impl Fold {
                     if stored.is_some() {
                         tracing::info!(projection = projection.name(), "its version changed: it is rebuilt");
                     }
-                    empty(&db, projection.tables().iter().copied())?;
+                    db.empty(projection.tables().iter().copied())?;
                     fresh
                 }
             };
@@ -68,10 +67,10 @@ impl Fold {
     }
 
     /// Empties every projection, to fold the whole log again.
-    pub fn rebuilt(db: Arc<DB>, projections: Vec<Box<dyn Projection>>) -> Result<Self, ProjectionError> {
+    pub fn rebuilt(db: Arc<Database>, projections: Vec<Box<dyn Projection>>) -> Result<Self, ProjectionError> {
         // In one write, or a crash in between would leave cursors that stand after rows that are gone.
         let tables = projections.iter().flat_map(|projection| projection.tables()).copied();
-        empty(&db, tables.chain([CURSORS]))?;
+        db.empty(tables.chain([CURSORS]))?;
         Self::open(db, projections)
     }
 
@@ -113,7 +112,7 @@ impl Fold {
                 }
             }
         }
-        let mut batch = WriteBatch::default();
+        let mut batch = Batch::default();
         let digest = newest.envelope.digest();
         let mut cursors = Vec::with_capacity(self.projections.len());
         for (projection, cursor) in &mut self.projections {
@@ -126,7 +125,7 @@ impl Fold {
             write_cursor(&self.db, &mut batch, projection.name(), &reached)?;
             cursors.push(reached);
         }
-        self.db.write_opt(batch, &unlogged())?;
+        self.db.commit(batch)?;
         for ((_, cursor), reached) in self.projections.iter_mut().zip(cursors) {
             *cursor = reached;
         }
@@ -156,38 +155,15 @@ impl Fold {
     }
 }
 
-/// Without a write-ahead log: what a crash loses is folded again from the journal, from cursors that are exactly as old as
-/// the rows (column families are flushed together, see `atomic_flush` where the database is opened).
-fn unlogged() -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.disable_wal(true);
-    options
+pub fn read_cursor(db: &Database, projection: &str) -> Result<Option<Cursor>, ProjectionError> {
+    db.read(CURSORS, &cursor_key(projection))
 }
 
-pub fn read_cursor(db: &DB, projection: &str) -> Result<Option<Cursor>, ProjectionError> {
-    let family = db.cf_handle(CURSORS).ok_or(ProjectionError::NoTable(CURSORS))?;
-    match db.get_cf(family, projection)? {
-        Some(bytes) => Ok(Some(postcard::from_bytes(&bytes)?)),
-        None => Ok(None),
-    }
+fn write_cursor(db: &Database, batch: &mut Batch, projection: &str, cursor: &Cursor) -> Result<(), ProjectionError> {
+    batch.put(db, CURSORS, cursor_key(projection), &postcard::to_stdvec(cursor)?)
 }
 
-fn write_cursor(db: &DB, batch: &mut WriteBatch, projection: &str, cursor: &Cursor) -> Result<(), ProjectionError> {
-    let family = db.cf_handle(CURSORS).ok_or(ProjectionError::NoTable(CURSORS))?;
-    batch.put_cf(family, projection, postcard::to_stdvec(cursor)?);
-    Ok(())
-}
-
-/// Deletes all rows of these tables in one write.
-fn empty(db: &DB, tables: impl Iterator<Item = &'static str>) -> Result<(), ProjectionError> {
-    let mut batch = WriteBatch::default();
-    for table in tables {
-        let family = db.cf_handle(table).ok_or(ProjectionError::NoTable(table))?;
-        if let Some(last) = db.iterator_cf(family, rocksdb::IteratorMode::End).next() {
-            let (last, _) = last?;
-            batch.delete_range_cf(family, b"".as_slice(), &last);
-            batch.delete_cf(family, &last);
-        }
-    }
-    Ok(db.write_opt(batch, &unlogged())?)
+/// A read model's cursor is no tenant's.
+fn cursor_key(projection: &str) -> Key {
+    Key::nothing().raw(projection.as_bytes())
 }

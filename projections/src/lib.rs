@@ -6,6 +6,7 @@ pub mod audit;
 pub mod changes;
 pub mod chat;
 mod damage;
+mod database;
 pub mod desk;
 pub mod directory;
 pub mod follower;
@@ -28,13 +29,14 @@ use std::{
     time::Duration,
 };
 
-use rocksdb::{ColumnFamilyDescriptor, DB, Options};
+use rocksdb::{DB, Options};
 use tokio::sync::watch;
 use witan_domain::aggregate::DecodeError;
 use witan_event_store::{EventStore, Follower, Position, ReadError, Recorded};
 
 pub use changes::Changes;
 use damage::Damage;
+pub use database::{Batch, Database};
 pub use follower::{BATCH_EVENTS_MAX, Cursor, Fold, Projection};
 pub use page::{Listed, PAGE_ROWS_MAX, Page};
 pub use replay::{Comparison, Difference};
@@ -110,7 +112,7 @@ impl Folding {
 
 /// The read models of one data folder.
 pub struct ReadModels {
-    db: Arc<DB>,
+    db: Arc<Database>,
     progress: watch::Sender<Progress>,
     pub changes: Changes,
     pub folding: Folding,
@@ -252,28 +254,10 @@ impl ReadModels {
     }
 }
 
-fn open_models(folder: &Path) -> Result<(Arc<DB>, Fold), ProjectionError> {
-    let db = Arc::new(open_database(folder)?);
+fn open_models(folder: &Path) -> Result<(Arc<Database>, Fold), ProjectionError> {
+    let db = Arc::new(Database::open(folder)?);
     let fold = Fold::open(Arc::clone(&db), models::all(&db))?;
     Ok((db, fold))
-}
-
-fn open_database(folder: &Path) -> Result<DB, ProjectionError> {
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
-    // Rows and cursors are in several column families and have no write-ahead log: flushed together, or a crash could
-    // leave a cursor that is newer than its rows.
-    options.set_atomic_flush(true);
-    options.set_keep_log_file_num(4);
-    options.set_max_background_jobs(2);
-    let families = models::tables().map(|table| {
-        let mut options = Options::default();
-        options.set_compression_type(rocksdb::DBCompressionType::Lz4);
-        options.set_write_buffer_size(32 << 20);
-        ColumnFamilyDescriptor::new(table, options)
-    });
-    Ok(DB::open_cf_descriptors(&options, folder, families)?)
 }
 
 #[cfg(test)]

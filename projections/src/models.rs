@@ -2,14 +2,15 @@
 
 use std::{str::FromStr, sync::Arc};
 
-use rocksdb::DB;
 use witan_domain::OrganizationId;
 use witan_event_store::Recorded;
 
-use crate::{Projection, ProjectionError, audit, chat, follower::CURSORS, organizations, rooms, sessions, users};
+use crate::{
+    Database, Projection, ProjectionError, audit, chat, follower::CURSORS, organizations, rooms, sessions, users,
+};
 
 /// Every read model, ready to fold.
-pub fn all(db: &Arc<DB>) -> Vec<Box<dyn Projection>> {
+pub fn all(db: &Arc<Database>) -> Vec<Box<dyn Projection>> {
     vec![
         Box::new(organizations::Organizations::new(db)),
         Box::new(organizations::UnitTrees::new(db)),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rocksdb::{DB, WriteBatch};
 use witan_domain::{
     OrganizationId,
     event::Event,
@@ -11,7 +10,10 @@ use witan_domain::{
 };
 use witan_event_store::Recorded;
 
-use crate::{Key, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of, row::fold};
+use crate::{
+    Batch, Database, Key, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of,
+    row::fold,
+};
 
 const ORGANIZATIONS: &str = "organizations";
 const UNITS: &str = "units";
@@ -27,7 +29,7 @@ pub struct Organizations {
 }
 
 impl Organizations {
-    pub fn new(db: &Arc<DB>) -> Self {
+    pub fn new(db: &Arc<Database>) -> Self {
         Self { rows: Table::new(Arc::clone(db), ORGANIZATIONS) }
     }
 }
@@ -51,7 +53,7 @@ impl Projection for Organizations {
         fold::<Organization>(&mut self.rows, &Key::of(organization), event, recorded).map(|_| ())
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)
     }
 
@@ -65,7 +67,7 @@ pub struct UnitTrees {
 }
 
 impl UnitTrees {
-    pub fn new(db: &Arc<DB>) -> Self {
+    pub fn new(db: &Arc<Database>) -> Self {
         Self { rows: Table::new(Arc::clone(db), UNITS) }
     }
 }
@@ -89,7 +91,7 @@ impl Projection for UnitTrees {
         fold::<Units>(&mut self.rows, &Key::of(organization), event, recorded).map(|_| ())
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)
     }
 
@@ -99,8 +101,11 @@ impl Projection for UnitTrees {
 }
 
 impl ReadModels {
-    pub fn find_organization(&self, organization: OrganizationId) -> Result<Option<OrganizationRow>, ProjectionError> {
-        self.rows(ORGANIZATIONS).find(&Key::of(organization))
+    pub fn find_organization(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Option<Arc<OrganizationRow>>, ProjectionError> {
+        self.rows(ORGANIZATIONS).find(Key::of(organization))
     }
 
     /// For the operator alone: all organizations, in the order of their ids.
@@ -108,14 +113,8 @@ impl ReadModels {
         self.list(ORGANIZATIONS, &Key::nothing(), page, |row: OrganizationRow| Ok(Some(row)))
     }
 
-    /// The organization's unit tree; empty when it has none yet.
-    pub fn units(&self, organization: OrganizationId) -> Result<UnitsState, ProjectionError> {
-        let row: Option<UnitsRow> = self.rows(UNITS).find(&Key::of(organization))?;
-        Ok(row.map(|row| row.state).unwrap_or_default())
-    }
-
-    /// The tree with its version.
-    pub fn find_units(&self, organization: OrganizationId) -> Result<Option<UnitsRow>, ProjectionError> {
-        self.rows(UNITS).find(&Key::of(organization))
+    /// The organization's unit tree, with archived units; none when it has no units yet.
+    pub fn find_units(&self, organization: OrganizationId) -> Result<Option<Arc<UnitsRow>>, ProjectionError> {
+        self.rows(UNITS).find(Key::of(organization))
     }
 }

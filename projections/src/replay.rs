@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use rocksdb::IteratorMode;
 use witan_event_store::{EventStore, Position};
 
-use crate::{Fold, ProjectionError, ReadModels, follower::CURSORS, models, open_database};
+use crate::{Database, Fold, ProjectionError, ReadModels, follower::CURSORS, models};
 
 /// How many differences are told one by one.
 pub const DIFFERENCES_MAX: usize = 20;
@@ -51,7 +51,7 @@ impl ReadModels {
         }
         let options = rocksdb::Options::default();
         rocksdb::DB::destroy(&options, folder)?;
-        let beside = Arc::new(open_database(folder)?);
+        let beside = Arc::new(Database::open(folder)?);
         let mut fold = Fold::open(Arc::clone(&beside), models::all(&beside))?;
         fold.catch_up(store, until, |position| progress(position, until))?;
         drop(fold);

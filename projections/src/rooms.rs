@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rocksdb::{DB, WriteBatch};
 use witan_domain::{
     InvitationId, OrganizationId, RoomId, UnitId,
     event::Event,
@@ -14,7 +13,8 @@ use witan_domain::{
 use witan_event_store::{Position, Recorded};
 
 use crate::{
-    Key, Lines, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of, row::fold,
+    Batch, Database, Key, Lines, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of,
+    row::fold,
 };
 
 const ROOMS: &str = "rooms";
@@ -40,7 +40,7 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    pub fn new(db: &Arc<DB>) -> Self {
+    pub fn new(db: &Arc<Database>) -> Self {
         Self {
             rows: Table::new(Arc::clone(db), ROOMS),
             by_creation: Lines::new(Arc::clone(db), ROOMS_BY_CREATION),
@@ -106,7 +106,7 @@ impl Projection for Rooms {
         }
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)?;
         self.by_creation.write(batch)?;
         self.by_unit.write(batch)?;
@@ -129,7 +129,7 @@ pub struct Invitations {
 }
 
 impl Invitations {
-    pub fn new(db: &Arc<DB>) -> Self {
+    pub fn new(db: &Arc<Database>) -> Self {
         Self {
             rows: Table::new(Arc::clone(db), INVITATIONS),
             by_room: Lines::new(Arc::clone(db), INVITATIONS_BY_ROOM),
@@ -174,7 +174,7 @@ impl Projection for Invitations {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)?;
         self.by_room.write(batch)?;
         self.waited_by.write(batch)
@@ -188,8 +188,12 @@ impl Projection for Invitations {
 }
 
 impl ReadModels {
-    pub fn find_room(&self, organization: OrganizationId, room: RoomId) -> Result<Option<RoomRow>, ProjectionError> {
-        self.rows(ROOMS).find(&Key::of(organization).id(room.0))
+    pub fn find_room(
+        &self,
+        organization: OrganizationId,
+        room: RoomId,
+    ) -> Result<Option<Arc<RoomRow>>, ProjectionError> {
+        self.rows(ROOMS).find(Key::of(organization).id(room.0))
     }
 
     /// Rooms in the order they were made: all, or those of one unit (not of the units below it). Without hidden ones.
@@ -198,7 +202,7 @@ impl ReadModels {
         organization: OrganizationId,
         unit: Option<UnitId>,
         page: &Page,
-    ) -> Result<Listed<RoomRow>, ProjectionError> {
+    ) -> Result<Listed<Arc<RoomRow>>, ProjectionError> {
         let (table, prefix) = match unit {
             None => (ROOMS_BY_CREATION, Key::of(organization)),
             Some(unit) => (ROOMS_BY_UNIT, Key::of(organization).id(unit.0)),
@@ -215,35 +219,27 @@ impl ReadModels {
     /// The settings in force in a room, each with the level that it comes from.
     pub fn room_settings(&self, room: &RoomFacts) -> Result<EffectiveSettings, ProjectionError> {
         let organization = self.find_organization(room.organization)?;
-        let level = organization.as_ref().and_then(|row| row.state.facts().ok()).map(|facts| facts.settings.clone());
-        let units = self.units(room.organization)?;
-        Ok(settings::resolve(
-            room.details.purpose,
-            &level.unwrap_or_default(),
-            &units.settings(room.unit),
-            &room.settings,
-        ))
+        let level = organization.as_ref().and_then(|row| row.state.facts().ok()).map(|facts| &facts.settings);
+        let units = self.find_units(room.organization)?;
+        let of_units = units.as_ref().map(|row| row.state.settings(room.unit)).unwrap_or_default();
+        Ok(settings::resolve(room.details.purpose, level.unwrap_or(&Default::default()), &of_units, &room.settings))
     }
 
     /// The policies in force in a room, each with the level that it comes from.
     pub fn room_policies(&self, room: &RoomFacts) -> Result<EffectivePolicies, ProjectionError> {
         let organization = self.find_organization(room.organization)?;
-        let level = organization.as_ref().and_then(|row| row.state.facts().ok()).map(|facts| facts.policies.clone());
-        let units = self.units(room.organization)?;
-        Ok(policy::resolve(
-            room.details.purpose,
-            &level.unwrap_or_default(),
-            &units.policies(room.unit),
-            &room.policies,
-        ))
+        let level = organization.as_ref().and_then(|row| row.state.facts().ok()).map(|facts| &facts.policies);
+        let units = self.find_units(room.organization)?;
+        let of_units = units.as_ref().map(|row| row.state.policies(room.unit)).unwrap_or_default();
+        Ok(policy::resolve(room.details.purpose, level.unwrap_or(&Default::default()), &of_units, &room.policies))
     }
 
     pub fn find_invitation(
         &self,
         organization: OrganizationId,
         invitation: InvitationId,
-    ) -> Result<Option<InvitationRow>, ProjectionError> {
-        self.rows(INVITATIONS).find(&Key::of(organization).id(invitation.0))
+    ) -> Result<Option<Arc<InvitationRow>>, ProjectionError> {
+        self.rows(INVITATIONS).find(Key::of(organization).id(invitation.0))
     }
 
     pub fn list_invitations(
@@ -251,7 +247,7 @@ impl ReadModels {
         organization: OrganizationId,
         room: RoomId,
         page: &Page,
-    ) -> Result<Listed<InvitationRow>, ProjectionError> {
+    ) -> Result<Listed<Arc<InvitationRow>>, ProjectionError> {
         let prefix = Key::of(organization).id(room.0);
         self.list(INVITATIONS_BY_ROOM, &prefix, page, |invitation: InvitationId| {
             self.find_invitation(organization, invitation)

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rocksdb::{DB, WriteBatch};
 use serde::{Deserialize, Serialize};
 use witan_domain::{
     OrganizationId, PersonId, RoomId, SessionId,
@@ -12,7 +11,7 @@ use witan_domain::{
 use witan_event_store::Recorded;
 
 use crate::{
-    Key, Lines, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table,
+    Batch, Database, Key, Lines, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table,
     models::{misfit, stream_of},
     row::fold,
 };
@@ -46,7 +45,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    pub fn new(db: &Arc<DB>) -> Self {
+    pub fn new(db: &Arc<Database>) -> Self {
         Self {
             rows: Table::new(Arc::clone(db), SESSIONS),
             by_room: Lines::new(Arc::clone(db), BY_ROOM),
@@ -146,7 +145,7 @@ impl Projection for Sessions {
         self.index(organization, event, recorded, session)
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)?;
         self.by_room.write(batch)?;
         self.by_creation.write(batch)?;
@@ -180,8 +179,8 @@ impl ReadModels {
         &self,
         organization: OrganizationId,
         session: SessionId,
-    ) -> Result<Option<SessionRow>, ProjectionError> {
-        self.rows(SESSIONS).find(&Key::of(organization).id(session.0))
+    ) -> Result<Option<Arc<SessionRow>>, ProjectionError> {
+        self.rows(SESSIONS).find(Key::of(organization).id(session.0))
     }
 
     /// A page of sessions, oldest first or (backward) newest first, after the cursor (exclusive).
@@ -190,7 +189,7 @@ impl ReadModels {
         organization: OrganizationId,
         list: SessionList,
         page: &Page,
-    ) -> Result<Listed<SessionRow>, ProjectionError> {
+    ) -> Result<Listed<Arc<SessionRow>>, ProjectionError> {
         let (table, prefix) = match list {
             SessionList::Organization => (BY_CREATION, Key::of(organization)),
             SessionList::OfRoom(room) => (BY_ROOM, Key::of(organization).id(room.0)),

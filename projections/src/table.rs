@@ -8,11 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch};
+use rocksdb::{Direction, IteratorMode, ReadOptions};
 use serde::{Serialize, de::DeserializeOwned};
 use witan_domain::OrganizationId;
 
-use crate::{ProjectionError, damage::Damage};
+use crate::{Batch, Database, ProjectionError, damage::Damage};
 
 /// What most keys take: an organization and two ids, or an id and a number.
 const KEY_BYTES: usize = 48;
@@ -61,7 +61,7 @@ impl Key {
 /// The rows of one table, for readers. Cheap to clone.
 #[derive(Clone)]
 pub struct Rows {
-    db: Arc<DB>,
+    db: Arc<Database>,
     name: &'static str,
     /// Where damage is noted that a reader finds; the follower's stops the follower.
     damage: Option<Arc<Damage>>,
@@ -81,16 +81,24 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Rows {
-    pub fn new(db: Arc<DB>, name: &'static str) -> Self {
+    pub fn new(db: Arc<Database>, name: &'static str) -> Self {
         Self { db, name, damage: None }
     }
 
-    pub(crate) fn watched(db: Arc<DB>, name: &'static str, damage: Arc<Damage>) -> Self {
+    pub(crate) fn watched(db: Arc<Database>, name: &'static str, damage: Arc<Damage>) -> Self {
         Self { db, name, damage: Some(damage) }
     }
 
-    pub fn find<R: DeserializeOwned>(&self, key: &Key) -> Result<Option<R>, ProjectionError> {
-        self.noted(self.try_find(key))
+    /// The row, shared with whoever else asked for it lately.
+    pub fn find<R: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        key: Key,
+    ) -> Result<Option<Arc<R>>, ProjectionError> {
+        self.noted(self.db.find(self.name, key))
+    }
+
+    fn read<R: DeserializeOwned>(&self, key: &Key) -> Result<Option<R>, ProjectionError> {
+        self.noted(self.db.read(self.name, key))
     }
 
     fn noted<T>(&self, result: Result<T, ProjectionError>) -> Result<T, ProjectionError> {
@@ -98,14 +106,6 @@ impl Rows {
             damage.note(error);
         }
         result
-    }
-
-    fn try_find<R: DeserializeOwned>(&self, key: &Key) -> Result<Option<R>, ProjectionError> {
-        let family = self.family()?;
-        match self.db.get_pinned_cf(family, &key.0)? {
-            Some(bytes) => Ok(Some(postcard::from_bytes(&bytes)?)),
-            None => Ok(None),
-        }
     }
 
     /// At most `max` rows whose keys begin with `prefix`, in key order or backward, after `after` (exclusive) where it is
@@ -127,7 +127,7 @@ impl Rows {
         backward: bool,
         max: usize,
     ) -> Result<Vec<(Vec<u8>, R)>, ProjectionError> {
-        let family = self.family()?;
+        let family = self.db.family(self.name)?;
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(prefix.0.clone());
         let end = after_prefix(&prefix.0);
@@ -154,10 +154,6 @@ impl Rows {
         }
         Ok(found)
     }
-
-    fn family(&self) -> Result<&rocksdb::ColumnFamily, ProjectionError> {
-        self.db.cf_handle(self.name).ok_or(ProjectionError::NoTable(self.name))
-    }
 }
 
 /// The same rows for the one follower that writes them. What it changes is seen by itself at once, by readers after
@@ -169,7 +165,7 @@ pub struct Table<R> {
 }
 
 impl<R: Serialize + DeserializeOwned> Table<R> {
-    pub fn new(db: Arc<DB>, name: &'static str) -> Self {
+    pub fn new(db: Arc<Database>, name: &'static str) -> Self {
         Self { rows: Rows::new(db, name), kept: HashMap::new(), changed: HashSet::new() }
     }
 
@@ -199,24 +195,24 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
 
     fn kept(&mut self, key: &Key) -> Result<&mut Option<R>, ProjectionError> {
         if !self.kept.contains_key(key) {
-            let stored = self.rows.find(key)?;
+            let stored = self.rows.read(key)?;
             self.kept.insert(key.clone(), stored);
         }
         self.kept.get_mut(key).ok_or(ProjectionError::NoTable(self.rows.name))
     }
 
     /// Puts all that was changed into the batch.
-    pub fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
-        let family = self.rows.family()?;
+    pub fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
+        let (db, table) = (&self.rows.db, self.rows.name);
         let mut bytes = Vec::new();
         for key in self.changed.drain() {
             match self.kept.get(&key) {
                 Some(Some(row)) => {
                     bytes.clear();
                     bytes = postcard::to_extend(row, bytes)?;
-                    batch.put_cf(family, &key.0, &bytes);
+                    batch.put(db, table, key, &bytes)?;
                 }
-                Some(None) => batch.delete_cf(family, &key.0),
+                Some(None) => batch.delete(db, table, key)?,
                 None => {}
             }
         }
@@ -243,7 +239,7 @@ pub struct Lines<R> {
 }
 
 impl<R: Serialize> Lines<R> {
-    pub fn new(db: Arc<DB>, name: &'static str) -> Self {
+    pub fn new(db: Arc<Database>, name: &'static str) -> Self {
         Self { rows: Rows::new(db, name), lines: Vec::new(), bytes: Vec::new(), of: PhantomData }
     }
 
@@ -255,11 +251,10 @@ impl<R: Serialize> Lines<R> {
     }
 
     /// Puts all that was set into the batch, in the order it was set.
-    pub fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
-        let family = self.rows.family()?;
+    pub fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         let mut start = 0;
         for (key, end) in self.lines.drain(..) {
-            batch.put_cf(family, &key.0, &self.bytes[start..end]);
+            batch.put(&self.rows.db, self.rows.name, key, &self.bytes[start..end])?;
             start = end;
         }
         self.bytes.clear();

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rocksdb::{DB, WriteBatch};
 use serde::{Deserialize, Serialize};
 use witan_domain::{
     ApiKeyId, OrganizationId, PersonId, UserId,
@@ -13,7 +12,8 @@ use witan_domain::{
 use witan_event_store::Recorded;
 
 use crate::{
-    Key, Lines, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of, row::fold,
+    Batch, Database, Key, Lines, Listed, Page, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of,
+    row::fold,
 };
 
 const USERS: &str = "users";
@@ -36,7 +36,7 @@ pub struct Users {
 }
 
 impl Users {
-    pub fn new(db: &Arc<DB>) -> Self {
+    pub fn new(db: &Arc<Database>) -> Self {
         Self {
             rows: Table::new(Arc::clone(db), USERS),
             by_creation: Lines::new(Arc::clone(db), USERS_BY_CREATION),
@@ -69,7 +69,7 @@ impl Projection for Users {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)?;
         self.by_creation.write(batch)?;
         self.by_person.write(batch)
@@ -96,7 +96,7 @@ pub struct ApiKeys {
 }
 
 impl ApiKeys {
-    pub fn new(db: &Arc<DB>) -> Self {
+    pub fn new(db: &Arc<Database>) -> Self {
         Self {
             rows: Table::new(Arc::clone(db), API_KEYS),
             by_creation: Lines::new(Arc::clone(db), API_KEYS_BY_CREATION),
@@ -133,7 +133,7 @@ impl Projection for ApiKeys {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)?;
         self.by_creation.write(batch)?;
         self.by_prefix.write(batch)
@@ -152,16 +152,28 @@ fn prefix_key(prefix: &str) -> Key {
 }
 
 impl ReadModels {
-    pub fn find_user(&self, organization: OrganizationId, user: UserId) -> Result<Option<UserRow>, ProjectionError> {
-        self.rows(USERS).find(&Key::of(organization).id(user.0))
+    pub fn find_user(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+    ) -> Result<Option<Arc<UserRow>>, ProjectionError> {
+        self.rows(USERS).find(Key::of(organization).id(user.0))
     }
 
-    pub fn list_users(&self, organization: OrganizationId, page: &Page) -> Result<Listed<UserRow>, ProjectionError> {
+    pub fn list_users(
+        &self,
+        organization: OrganizationId,
+        page: &Page,
+    ) -> Result<Listed<Arc<UserRow>>, ProjectionError> {
         self.list(USERS_BY_CREATION, &Key::of(organization), page, |user: UserId| self.find_user(organization, user))
     }
 
     /// The accounts of a person.
-    pub fn users_of(&self, organization: OrganizationId, person: PersonId) -> Result<Vec<UserRow>, ProjectionError> {
+    pub fn users_of(
+        &self,
+        organization: OrganizationId,
+        person: PersonId,
+    ) -> Result<Vec<Arc<UserRow>>, ProjectionError> {
         let page = Page { rows_max: crate::PAGE_ROWS_MAX, ..Page::default() };
         let listed = self.list(USERS_BY_PERSON, &Key::of(organization).id(person.0), &page, |user: UserId| {
             self.find_user(organization, user)
@@ -173,15 +185,15 @@ impl ReadModels {
         &self,
         organization: OrganizationId,
         key: ApiKeyId,
-    ) -> Result<Option<ApiKeyRow>, ProjectionError> {
-        self.rows(API_KEYS).find(&Key::of(organization).id(key.0))
+    ) -> Result<Option<Arc<ApiKeyRow>>, ProjectionError> {
+        self.rows(API_KEYS).find(Key::of(organization).id(key.0))
     }
 
     pub fn list_api_keys(
         &self,
         organization: OrganizationId,
         page: &Page,
-    ) -> Result<Listed<ApiKeyRow>, ProjectionError> {
+    ) -> Result<Listed<Arc<ApiKeyRow>>, ProjectionError> {
         let prefix = Key::of(organization);
         self.list(API_KEYS_BY_CREATION, &prefix, page, |key: ApiKeyId| self.find_api_key(organization, key))
     }
@@ -202,8 +214,11 @@ impl ReadModels {
     }
 
     /// The key with this prefix, whoever's it is: for authentication alone.
-    pub fn find_api_key_by_prefix(&self, prefix: &str) -> Result<Option<(OrganizationId, ApiKeyRow)>, ProjectionError> {
-        let Some(place) = self.rows(API_KEYS_BY_PREFIX).find::<KeyPlace>(&prefix_key(prefix))? else { return Ok(None) };
+    pub fn find_api_key_by_prefix(
+        &self,
+        prefix: &str,
+    ) -> Result<Option<(OrganizationId, Arc<ApiKeyRow>)>, ProjectionError> {
+        let Some(place) = self.rows(API_KEYS_BY_PREFIX).find::<KeyPlace>(prefix_key(prefix))? else { return Ok(None) };
         Ok(self.find_api_key(place.organization, place.key)?.map(|row| (place.organization, row)))
     }
 }

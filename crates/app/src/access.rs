@@ -9,15 +9,15 @@ use witan_domain::{
     policy::{self, EffectivePolicies, Facts, PolicyLevel},
     room::RoomFacts,
     settings::{self, EffectiveSettings, Level, Purpose},
-    units::UnitsState,
+    units::Units,
 };
 
-use crate::{App, Error, Request};
+use crate::{App, Error, Request, streams::Now};
 
 /// The levels above a room.
 pub(crate) struct LevelsAbove {
     organization: OrganizationFacts,
-    units: UnitsState,
+    units: Now<Units>,
     unit: UnitId,
 }
 

@@ -89,17 +89,4 @@ impl App {
         let command = RemoveMessage { message, by, standing: state.chat_standing(by), now: task.now() };
         task.finish(&command.into()).await
     }
-
-    /// A session as its stream tells it now.
-    pub(crate) fn session_state(
-        &self,
-        organization: witan_domain::OrganizationId,
-        session: SessionId,
-    ) -> Result<witan_domain::session::SessionState, Error> {
-        let loaded = self.load_own::<Session>(Some(organization), &Session::stream(session))?;
-        if loaded.version.is_none() {
-            return Err(Error::NotFound { what: "session" });
-        }
-        Ok(loaded.state.clone())
-    }
 }

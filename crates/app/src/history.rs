@@ -1,5 +1,8 @@
 //! Histories: a session as it was at any moment, its events one by one, and live feeds of them.
 
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
 use serde_json::Value;
 use witan_auth::{Operation, Resource, ResourceKind};
 use witan_domain::{
@@ -15,6 +18,7 @@ use crate::{
     App, Error, Request,
     feed::{Feed, Topic},
     sessions::session_resource,
+    streams::Now,
 };
 
 /// A moment of the past.
@@ -52,6 +56,18 @@ pub struct HistoryEvent {
     pub digest: [u8; 32],
 }
 
+/// How many of the newest events are kept as their readers see them: a live one is asked for by all who listen.
+const SHOWN_EVENTS: usize = 256;
+
+/// Events with what is private in them revealed, each once for all who follow it.
+pub(crate) struct Shown(Cache<Position, (u64, Arc<HistoryEvent>)>);
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self(Cache::new(SHOWN_EVENTS))
+    }
+}
+
 /// A session at some moment, and up to where its stream was read.
 pub struct Snapshot {
     pub state: SessionState,
@@ -65,7 +81,7 @@ impl App {
         request: &Request,
         session: SessionId,
         operation: Operation,
-    ) -> Result<(OrganizationId, SessionState), Error> {
+    ) -> Result<(OrganizationId, Now<Session>), Error> {
         let organization = request.organization()?;
         let state = self.session_state(organization, session)?;
         self.authorise(request, operation, &session_resource(&request.actor, organization, &state)).await?;
@@ -121,7 +137,7 @@ impl App {
         &self,
         request: &Request,
         session: SessionId,
-    ) -> Result<(OrganizationId, SessionState), Error> {
+    ) -> Result<(OrganizationId, Now<Session>), Error> {
         let (organization, state) = self.may_read_session(request, session, Operation::ReadChat).await?;
         self.record_read(request, organization, session, Content::Chat).await?;
         Ok((organization, state))
@@ -178,6 +194,17 @@ impl App {
         Ok(SessionFeed { feed, organization, with_chat: false })
     }
 
+    /// The same event for all who follow it. What was revealed before somebody was erased is revealed anew.
+    fn show_event(&self, organization: OrganizationId, recorded: &Recorded) -> Result<Arc<HistoryEvent>, Error> {
+        let erasures = self.vault.erasures_count();
+        if let Some((_, event)) = self.shown.0.get(&recorded.position).filter(|(before, _)| *before == erasures) {
+            return Ok(event);
+        }
+        let event = Arc::new(self.reveal_event(organization, recorded)?);
+        self.shown.0.insert(recorded.position, (erasures, Arc::clone(&event)));
+        Ok(event)
+    }
+
     /// A stored event as a reader sees it.
     pub fn reveal_event(&self, organization: OrganizationId, recorded: &Recorded) -> Result<HistoryEvent, Error> {
         let envelope = &recorded.envelope;
@@ -229,11 +256,11 @@ impl SessionFeed {
     }
 
     /// The next event; waits for it.
-    pub async fn next(&mut self, app: &App) -> Result<HistoryEvent, Error> {
+    pub async fn next(&mut self, app: &App) -> Result<Arc<HistoryEvent>, Error> {
         loop {
             let recorded = self.feed.next().await?;
             if self.with_chat || recorded.envelope.category() != Chat::CATEGORY {
-                return app.reveal_event(self.organization, &recorded);
+                return app.show_event(self.organization, &recorded);
             }
         }
     }

@@ -123,6 +123,7 @@ pub struct App {
     /// The sessions that strangers open.
     pub(crate) openings: rate::Rate<RoomId>,
     pub feeds: feed::Feeds,
+    pub(crate) shown: history::Shown,
     pub presence: presence::Presences,
     pub parts: parts::Parts,
     /// The newest event that changed what someone may do: the directory has to know it before it is asked. At the start
@@ -153,6 +154,7 @@ impl App {
             strangers: rate::Rate::new(join_tokens::STRANGERS_AT_ONCE, join_tokens::STRANGER_INTERVAL_MILLIS),
             messages: rate::Rate::new(chat::MESSAGES_AT_ONCE, chat::MESSAGE_INTERVAL_MILLIS),
             openings: rate::Rate::new(opening::OPENINGS_AT_ONCE, opening::OPENING_INTERVAL_MILLIS),
+            shown: history::Shown::default(),
             presence: presence::Presences::default(),
             parts: parts::Parts::default(),
             newest_grant: AtomicU64::new(end.0),

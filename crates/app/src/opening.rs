@@ -256,7 +256,8 @@ impl App {
     /// A room whose session has closed a moment ago may not know it yet.
     pub(crate) async fn release_closed(&self, request: &Request, room: &RoomFacts) -> Result<(), Error> {
         let Some(live) = room.live_session else { return Ok(()) };
-        let closed = matches!(self.session_state(room.organization, live), Ok(SessionState::Closed(_)));
+        let there = self.session_state(room.organization, live);
+        let closed = there.is_ok_and(|state| matches!(*state, SessionState::Closed(_)));
         if closed {
             self.release_session(&Request::system(request.correlation, None), room.organization, room.room, live)
                 .await?;
@@ -292,10 +293,10 @@ impl App {
 
     /// Of this room: whoever may open it learns nothing of other rooms' sessions.
     fn check_continued(&self, organization: OrganizationId, room: RoomId, before: SessionId) -> Result<(), Error> {
+        let fits = |state: &SessionState| matches!(state, SessionState::Closed(closed) if closed.room == room);
         match self.session_state(organization, before) {
-            Ok(SessionState::Closed(closed)) if closed.room == room => Ok(()),
-            Ok(SessionState::Closed(_) | SessionState::Live(_) | SessionState::Absent)
-            | Err(Error::NotFound { .. }) => Err(Error::Rejected {
+            Ok(state) if fits(&state) => Ok(()),
+            Ok(_) | Err(Error::NotFound { .. }) => Err(Error::Rejected {
                 code: "SESSION_NOT_CLOSED",
                 field: Some("continuesId".into()),
                 message: "Only a closed session of this room can be continued.".into(),

@@ -5,9 +5,9 @@ use witan_auth::{Operation, Resource, ResourceKind};
 use witan_domain::{
     Aggregate, OrganizationId, PersonId, UserId,
     organization::{
-        CreateOrganization, Organization, OrganizationCommand, OrganizationDetails, OrganizationKind,
-        OrganizationState, OwnText, ReactivateOrganization, SetOrganizationPolicies, SetOrganizationSettings,
-        SuspendOrganization, UpdateOrganization,
+        CreateOrganization, Organization, OrganizationCommand, OrganizationDetails, OrganizationKind, OwnText,
+        ReactivateOrganization, SetOrganizationPolicies, SetOrganizationSettings, SuspendOrganization,
+        UpdateOrganization,
     },
     reservation::{Holder, ReservationId},
     settings::Level,
@@ -22,6 +22,7 @@ use crate::{
     personal::Text,
     policies::PoliciesInput,
     reservations::cleaned_up,
+    streams::Now,
     users::NewUser,
 };
 
@@ -302,9 +303,9 @@ impl App {
     }
 
     /// An organization as its stream tells it now.
-    pub(crate) fn organization_state(&self, organization: OrganizationId) -> Result<OrganizationState, Error> {
+    pub(crate) fn organization_state(&self, organization: OrganizationId) -> Result<Now<Organization>, Error> {
         let stream = Organization::stream(organization);
-        Ok(self.load_own::<Organization>(Some(organization), &stream)?.state.clone())
+        self.load_own::<Organization>(Some(organization), &stream).map(Now)
     }
 
     /// Finishes a command after which someone may do more, or less: whoever is asked next has to know it.

@@ -1,4 +1,4 @@
-//! Who was moved to another session, and whether an account is active.
+//! Who was moved to another session, whether an account is active, and a session as it is now.
 
 use witan_auth::JoinToken;
 use witan_domain::{
@@ -12,9 +12,23 @@ use witan_domain::{
 use crate::{
     App, Error, Request,
     join_tokens::{Ticket, right_is_gone},
+    streams::Now,
 };
 
 impl App {
+    /// A session as its stream tells it now.
+    pub(crate) fn session_state(
+        &self,
+        organization: OrganizationId,
+        session: SessionId,
+    ) -> Result<Now<Session>, Error> {
+        let loaded = self.load_own::<Session>(Some(organization), &Session::stream(session))?;
+        if loaded.version.is_none() {
+            return Err(Error::NotFound { what: "session" });
+        }
+        Ok(Now(loaded))
+    }
+
     pub(crate) fn is_active(&self, organization: OrganizationId, user: UserId) -> Result<bool, Error> {
         let account = self.directory.account(organization, user).map_err(Error::fault)?;
         Ok(account.is_some_and(|account| account.active))

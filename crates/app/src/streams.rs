@@ -4,6 +4,7 @@ use std::{
     any::Any,
     collections::HashMap,
     hash::{BuildHasher, RandomState},
+    ops::Deref,
     sync::Arc,
 };
 
@@ -34,6 +35,17 @@ pub struct Answer {
     /// Hash of the input.
     pub input: String,
     pub last: Position,
+}
+
+/// A stream's state as it is now, shared with whoever else asks.
+pub struct Now<A: Aggregate>(pub(crate) Arc<Loaded<A>>);
+
+impl<A: Aggregate> Deref for Now<A> {
+    type Target = A::State;
+
+    fn deref(&self) -> &A::State {
+        &self.0.state
+    }
 }
 
 impl<A: Aggregate> Default for Loaded<A> {

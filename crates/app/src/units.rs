@@ -8,7 +8,7 @@ use witan_domain::{
     text::Slug,
     units::{
         ArchiveUnit, CreateUnit, MoveUnit, SetUnitPolicies, SetUnitSettings, UnitDetails, Units, UnitsCommand,
-        UnitsState, UpdateUnit,
+        UpdateUnit,
     },
 };
 
@@ -16,6 +16,7 @@ use crate::{
     App, Error, Outcome, Request,
     execute::{Presence, Task},
     policies::PoliciesInput,
+    streams::Now,
 };
 
 /// A unit's own data, as it is asked for.
@@ -154,8 +155,8 @@ impl App {
     }
 
     /// The unit tree as its stream tells it now.
-    pub(crate) fn units_state(&self, organization: OrganizationId) -> Result<UnitsState, Error> {
+    pub(crate) fn units_state(&self, organization: OrganizationId) -> Result<Now<Units>, Error> {
         let stream = Units::stream(organization);
-        Ok(self.load_own::<Units>(Some(organization), &stream)?.state.clone())
+        self.load_own::<Units>(Some(organization), &stream).map(Now)
     }
 }

@@ -5,10 +5,12 @@
 //! content by itself.
 
 mod directory;
+mod facts;
 mod matrix;
 mod operation;
 mod password;
 mod policies;
+mod question;
 mod secret;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ pub enum OperationKind {
 }
 
 /// What an operation is asked of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ResourceKind {
     /// The server itself and its public log: no tenant's.
     #[default]

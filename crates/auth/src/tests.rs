@@ -341,6 +341,41 @@ fn a_deactivated_user_may_nothing() {
     );
 }
 
+/// What Cedar said is remembered; what is known of the actor is not.
+#[test]
+fn an_answer_that_is_remembered_outlives_no_right() {
+    let court = Court::new();
+    let trail = resource(ResourceKind::Organization, None);
+    let reads = |known: &Known| court.allows(known, Operation::ReadAuditTrail, &trail);
+    let auditor = || knows(&[held(AccountRole::Auditor, RoleScope::Organization)]);
+    let mut deactivated = auditor();
+    deactivated.accounts.get_mut(&(ACME, ALICE)).unwrap().active = false;
+    for gone in [knows(&[]), knows(&[held(AccountRole::Member, RoleScope::Organization)]), deactivated] {
+        assert!(reads(&auditor()));
+        assert!(!reads(&gone));
+    }
+    assert!(reads(&auditor()));
+
+    // A role that ends, asked before its end, at it and after.
+    let expires_at = Some(NOW.plus_seconds(60));
+    let known = knows(&[HeldRole { expires_at, ..held(AccountRole::Auditor, RoleScope::Organization) }]);
+    let at = |now| court.policies.authorize(&alice(), None, Operation::ReadAuditTrail, &trail, &known, now);
+    assert_eq!(at(NOW.plus_seconds(59)), Decision::Allow);
+    assert_eq!(at(NOW.plus_seconds(60)), Decision::Deny { policy: None });
+    assert_eq!(at(NOW.plus_seconds(61)), Decision::Deny { policy: None });
+
+    // A key with fewer scopes, and a room that opens to others now.
+    let sessions = Scopes::parse(["sessions:read"]).unwrap();
+    let by_key =
+        court.policies.authorize(&alice(), Some(&sessions), Operation::ReadAuditTrail, &trail, &auditor(), NOW);
+    assert_eq!(by_key, denied_by("key-scope"));
+    let of_room = Resource { room: Some(ROOM), ..resource(ResourceKind::Room, None) };
+    let opens = |who| court.allows(&Known { room: Some(room(who)), ..knows(&[]) }, Operation::OpenSession, &of_room);
+    assert!(opens(Who::OrganizationUsers));
+    assert!(!opens(Who::UnitUsers([LEGAL].into())));
+    assert!(opens(Who::UnitUsers([CLINIC].into())));
+}
+
 #[test]
 fn a_key_is_limited_to_its_scopes() {
     let court = Court::new();

@@ -1,5 +1,7 @@
 //! API keys, by which programs act as users: what is shown of them, and what one may ask.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object};
 use witan_app::{
     api_keys::{NewApiKey, key_resource},
@@ -34,7 +36,7 @@ pub enum ApiKeyStatus {
 
 /// A key by which a program acts as a user. The key itself was shown once, when it was made.
 pub struct ApiKey {
-    row: ApiKeyRow,
+    row: Arc<ApiKeyRow>,
 }
 
 connection!(
@@ -44,7 +46,7 @@ connection!(
     ApiKey
 );
 
-fn resource_of(row: &ApiKeyRow) -> Resource {
+fn resource_of(row: &Arc<ApiKeyRow>) -> Resource {
     match row.state.facts() {
         Ok(facts) => key_resource(facts.organization, facts.key.to_string(), Some(facts.user)),
         Err(_) => Resource { kind: ResourceKind::ApiKey, ..Resource::default() },

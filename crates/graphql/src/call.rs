@@ -16,6 +16,7 @@ const PROJECTED_WITHIN: Duration = Duration::from_secs(2);
 pub const WAIT_SECONDS_MAX: u64 = 10;
 
 /// What resolvers answer from.
+#[derive(Clone)]
 pub struct Services {
     pub app: Arc<App>,
     pub models: Arc<ReadModels>,

@@ -1,10 +1,10 @@
 //! Parsed documents, kept by their text: a client sends the same few documents again and again, and one that is known is
-//! neither scanned nor parsed a second time.
+//! neither scanned nor parsed a second time, nor validated as long as its variables are of the same kinds.
 
 use std::{
     panic::catch_unwind,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -34,14 +34,66 @@ const BYTES_PER_ENTRY: u64 = 256;
 /// How many documents the cache expects to hold; only a hint for its first allocation.
 const DOCUMENTS_EXPECTED: usize = 1_000;
 
+/// How many outlines of variables a document remembers that it was valid with.
+const OUTLINES_MAX: usize = 16;
+
 /// A document that keeps to the limits.
 #[derive(Debug)]
 pub struct Document {
     pub parsed: ExecutableDocument,
     pub facts: Facts,
+    /// With which variables the schema has found it valid.
+    valid: Mutex<Vec<Outline>>,
+}
+
+/// All that async-graphql's validation takes from a request beside its document: of each variable, whether it is there and
+/// what kind of value it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline(u64);
+
+impl Outline {
+    /// `None` where validation looks at the values themselves (the members of an object, the name in an enum, whatever our
+    /// own scalars take), and where a document has several operations: that is validated each time.
+    pub fn of(document: &ExecutableDocument, operation: &OperationDefinition, variables: &Variables) -> Option<Self> {
+        const KINDS: u64 = 6;
+        if document.operations.iter().count() > 1 {
+            return None;
+        }
+        let mut outline: u64 = 1;
+        for definition in &operation.variable_definitions {
+            let BaseType::Named(of) = &definition.node.var_type.node.base else { return None };
+            let kind = match (variables.get(&definition.node.name.node), of.as_str()) {
+                (None, _) => 1,
+                (Some(Value::Null), _) => 2,
+                (Some(Value::String(_)), "ID" | "String") => 3,
+                (Some(Value::Boolean(_)), "Boolean") => 4,
+                (Some(Value::Number(number)), "ID" | "Int") if number.as_i64().is_some_and(|number| number >= 0) => 5,
+                (Some(_), _) => return None,
+            };
+            outline = outline.checked_mul(KINDS)?.checked_add(kind)?;
+        }
+        Some(Self(outline))
+    }
 }
 
 impl Document {
+    /// Whether the schema has found the document valid with variables of this outline.
+    pub fn is_valid_with(&self, outline: Outline) -> bool {
+        self.outlines().contains(&outline)
+    }
+
+    /// The schema has executed the document with variables of this outline: it is valid with them.
+    pub fn found_valid_with(&self, outline: Outline) {
+        let mut outlines = self.outlines();
+        if outlines.len() < OUTLINES_MAX && !outlines.contains(&outline) {
+            outlines.push(outline);
+        }
+    }
+
+    fn outlines(&self) -> std::sync::MutexGuard<'_, Vec<Outline>> {
+        self.valid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The operation that a request means (GraphQL, section 6.1 `GetOperation`). `None` when the name fits none, or is
     /// missing where the document has several.
     pub fn find_operation(&self, name: Option<&str>) -> Option<&OperationDefinition> {
@@ -123,7 +175,7 @@ impl Documents {
         let parsed = self.figures.parse.time(|| parse(text)).map_err(|error| Unusable::Parse(Box::new(error)))?;
         self.check_variable_types(&parsed)?;
         variables::check(&self.types, &parsed).map_err(Unusable::Invalid)?;
-        let document = Arc::new(Document { parsed, facts });
+        let document = Arc::new(Document { parsed, facts, valid: Mutex::default() });
         self.cache.insert(text.into(), document.clone());
         Ok(document)
     }

@@ -93,7 +93,7 @@ pub(crate) fn accept<E: Executor, A: Authenticate>(
         return Err(unavailable("no more connections just now".into()));
     };
     let Prepared { request, document, operation, subscriber, .. } = prepared;
-    let responses = endpoint.executor.execute_stream(request, None);
+    let responses = endpoint.schemas.strict.execute_stream(request, None);
     let serving = Serving {
         running: Running { presence, _counted: counted, started: begun(), outcome: Outcome::Ok },
         document,

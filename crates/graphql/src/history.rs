@@ -1,5 +1,7 @@
 //! Histories and proofs: what happened, event by event, and that it is in the log.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object, SimpleObject};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use witan_app::{
@@ -66,54 +68,83 @@ impl From<&DomainActor> for Actor {
 }
 
 /// An event: something that happened, as it was recorded.
-#[derive(Clone, Debug, SimpleObject)]
-pub struct Event {
-    /// The event's id.
-    id: ID,
-    /// Where it stands in the log of all events.
-    position: Position,
-    /// What happened, for example `SessionEnded`.
-    #[graphql(name = "type")]
-    kind: String,
-    /// The stream that it is in, for example `session-session_01…`.
-    stream: String,
-    /// Its place in the stream, from 0, without gaps.
-    version: u64,
-    /// When it was recorded. Never runs backwards along positions.
-    recorded_at: DateTime,
-    /// Who did it.
-    actor: Actor,
-    /// What ties together all that one request caused.
-    correlation_id: ID,
-    /// The event that this one is a reaction to.
-    causation_id: Option<ID>,
-    /// Its payload. A private value reads `{ "person", "value", "erased" }`; hashes of secrets are left out.
-    data: Json,
-    /// SHA-256 of its canonical envelope bytes, hexadecimal: the Merkle log holds the leaf hash of it.
-    digest: String,
-}
+pub struct Event(Arc<HistoryEvent>);
 
 impl Event {
     pub fn log_position(&self) -> Position {
-        self.position
+        Position(self.0.position.0)
+    }
+}
+
+impl From<Arc<HistoryEvent>> for Event {
+    fn from(event: Arc<HistoryEvent>) -> Self {
+        Self(event)
     }
 }
 
 impl From<HistoryEvent> for Event {
     fn from(event: HistoryEvent) -> Self {
-        Self {
-            id: event.id.into_id(),
-            position: Position(event.position.0),
-            kind: event.kind,
-            stream: event.stream,
-            version: event.version,
-            recorded_at: DateTime(event.recorded_at),
-            actor: Actor::from(&event.actor),
-            correlation_id: event.correlation.into_id(),
-            causation_id: event.causation.map(IntoId::into_id),
-            data: Json(event.data),
-            digest: witan_app::sources::hex(&event.digest),
-        }
+        Self(Arc::new(event))
+    }
+}
+
+/// An event: something that happened, as it was recorded.
+#[Object]
+impl Event {
+    /// The event's id.
+    async fn id(&self) -> ID {
+        self.0.id.into_id()
+    }
+
+    /// Where it stands in the log of all events.
+    async fn position(&self) -> Position {
+        self.log_position()
+    }
+
+    /// What happened, for example `SessionEnded`.
+    #[graphql(name = "type")]
+    async fn kind(&self) -> &str {
+        &self.0.kind
+    }
+
+    /// The stream that it is in, for example `session-session_01…`.
+    async fn stream(&self) -> &str {
+        &self.0.stream
+    }
+
+    /// Its place in the stream, from 0, without gaps.
+    async fn version(&self) -> u64 {
+        self.0.version
+    }
+
+    /// When it was recorded. Never runs backwards along positions.
+    async fn recorded_at(&self) -> DateTime {
+        DateTime(self.0.recorded_at)
+    }
+
+    /// Who did it.
+    async fn actor(&self) -> Actor {
+        Actor::from(&self.0.actor)
+    }
+
+    /// What ties together all that one request caused.
+    async fn correlation_id(&self) -> ID {
+        self.0.correlation.into_id()
+    }
+
+    /// The event that this one is a reaction to.
+    async fn causation_id(&self) -> Option<ID> {
+        self.0.causation.map(IntoId::into_id)
+    }
+
+    /// Its payload. A private value reads `{ "person", "value", "erased" }`; hashes of secrets are left out.
+    async fn data(&self) -> Json {
+        Json(self.0.data.clone())
+    }
+
+    /// SHA-256 of its canonical envelope bytes, hexadecimal: the Merkle log holds the leaf hash of it.
+    async fn digest(&self) -> String {
+        witan_app::sources::hex(&self.0.digest)
     }
 }
 

@@ -33,7 +33,7 @@ use witan_domain::CorrelationId;
 
 use crate::{
     authenticate::{Authenticate, Authenticated, Refusal, find_credential},
-    documents::{Document, Documents},
+    documents::{Document, Documents, Outline},
     event_stream,
     figures::{Figures, Outcome, Transport},
     limits::Limits,
@@ -54,9 +54,17 @@ pub struct Options {
     pub figures: Arc<Figures>,
 }
 
+/// One schema twice. They differ in async-graphql's `ValidationMode`, which is a schema's and not a request's.
+#[derive(Clone)]
+pub struct Schemas<E> {
+    pub strict: E,
+    /// For documents that the other has found valid.
+    pub fast: E,
+}
+
 /// All that a request needs.
 pub(crate) struct Endpoint<E, A: Authenticate> {
-    pub(crate) executor: E,
+    pub(crate) schemas: Schemas<E>,
     pub(crate) authenticate: A,
     pub(crate) documents: Documents,
     pub(crate) limits: Limits,
@@ -67,18 +75,22 @@ pub(crate) struct Endpoint<E, A: Authenticate> {
 
 /// `/graphql` over HTTP and WebSocket, and nothing else.
 ///
-/// `schema` is an `async_graphql::Schema`. Its resolvers find in their context `A::Caller`, `CorrelationId` and
+/// `schemas` are each an `async_graphql::Schema`. Their resolvers find in their context `A::Caller`, `CorrelationId` and
 /// [`Subscriber`]. When `shutdown` becomes true, subscriptions are told where to resume and connections are closed. A
 /// `CorrelationId` among the request's extensions becomes the request's id.
 pub fn router<E: Executor, A: Authenticate>(
-    schema: E,
+    schemas: Schemas<E>,
     authenticate: A,
     options: Options,
     shutdown: watch::Receiver<bool>,
 ) -> Router {
     let endpoint = Endpoint {
-        documents: Documents::of_types(options.limits.clone(), Types::of_schema(&schema), options.figures.clone()),
-        executor: schema,
+        documents: Documents::of_types(
+            options.limits.clone(),
+            Types::of_schema(&schemas.strict),
+            options.figures.clone(),
+        ),
+        schemas,
         authenticate,
         limits: options.limits,
         figures: options.figures,
@@ -181,11 +193,12 @@ async fn answer<E: Executor, A: Authenticate>(
         }
         (OperationType::Query | OperationType::Mutation, _) => {}
     }
+    let executor = endpoint.executor(&prepared);
     // A panic in a resolver is this request's fault, not the connection's.
     let executed = match prepared.kind {
-        OperationType::Mutation => execute_whole(&endpoint.executor, prepared.request).await.ok(),
+        OperationType::Mutation => execute_whole(executor, prepared.request).await.ok(),
         OperationType::Query | OperationType::Subscription => {
-            AssertUnwindSafe(endpoint.executor.execute(prepared.request)).catch_unwind().await.ok()
+            AssertUnwindSafe(executor.execute(prepared.request)).catch_unwind().await.ok()
         }
     };
     let figures = &endpoint.figures;
@@ -194,6 +207,9 @@ async fn answer<E: Executor, A: Authenticate>(
         ended(Outcome::Fault);
         Problem::fault(id, &"a resolver panicked")
     })?;
+    if let Some(outline) = prepared.outline.filter(|_| !is_request_error(&response)) {
+        prepared.document.found_valid_with(outline);
+    }
     Ok(figures.http.time(|| {
         endpoint.documents.complete(&mut response, &prepared.document, prepared.operation.as_deref());
         settle(&mut response, id, who.introspection);
@@ -245,6 +261,18 @@ pub(crate) struct Prepared {
     /// The operation's name, if the request gave one.
     pub(crate) operation: Option<String>,
     pub(crate) subscriber: Subscriber,
+    /// By which it is remembered that the document is valid.
+    outline: Option<Outline>,
+}
+
+impl<E, A: Authenticate> Endpoint<E, A> {
+    /// What executes the request: without validation where it was validated before.
+    pub(crate) fn executor(&self, prepared: &Prepared) -> &E {
+        match prepared.outline {
+            Some(outline) if prepared.document.is_valid_with(outline) => &self.schemas.fast,
+            Some(_) | None => &self.schemas.strict,
+        }
+    }
 }
 
 /// Scans and parses the document (or finds it), and joins it with who asks.
@@ -278,6 +306,7 @@ pub(crate) fn prepare<E, A: Authenticate>(
         .check_rows(&document, operation, &variables)
         .map_err(|refused| Box::new(unusable_error(&refused.into(), id)))?;
     let kind = operation.ty;
+    let outline = Outline::of(&document.parsed, operation, &variables);
     let subscriber = Subscriber::default();
     let mut request = GraphqlRequest::new(params.query)
         .variables(variables)
@@ -289,7 +318,7 @@ pub(crate) fn prepare<E, A: Authenticate>(
     if !who.introspection {
         request = request.disable_introspection();
     }
-    Ok(Prepared { request, kind, document, operation: name, subscriber })
+    Ok(Prepared { request, kind, document, operation: name, subscriber, outline })
 }
 
 async fn read_body<E, A: Authenticate>(

@@ -410,3 +410,58 @@ async fn other_limits_may_be_set() {
     let answer = house.asks(NEW, "{hello}").await;
     assert_eq!((answer.code(), answer.message()), ("TOO_MANY_TOKENS", "too many tokens: found 3, allowed are 2"));
 }
+
+/// Whatever was found valid before, each request is answered as by a server that has never seen its document.
+#[tokio::test]
+async fn what_was_valid_is_not_taken_for_what_comes_with_other_variables() {
+    let house = House::new();
+    let router = house.router();
+    let double = "query($v: Int!, $twice: Boolean = false) { double(value: $v) hello @include(if: $twice) }";
+    let named = "query($names: [String!]!) { item { named(names: $names) } }";
+    let two = "query A { hello } query B($v: Int!) { double(value: $v) }";
+    for (query, operation, variables) in [
+        (double, None, json!({ "v": 1 })),
+        (double, None, json!({ "v": 2 })),
+        (double, None, json!({ "v": -3 })),
+        (double, None, json!({ "v": "4" })),
+        (double, None, json!({ "v": 5_000_000_000_u64 })),
+        (double, None, json!({ "v": true })),
+        (double, None, json!({ "v": null })),
+        (double, None, json!({})),
+        (double, None, json!({ "v": { "v": 1 } })),
+        (double, None, json!({ "v": 6, "twice": true })),
+        (double, None, json!({ "v": 6, "twice": "yes" })),
+        (double, None, json!({ "v": 6, "twice": null })),
+        (double, None, json!({ "v": 7, "unknown": 1 })),
+        (named, None, json!({ "names": ["a"] })),
+        (named, None, json!({ "names": ["a", 1] })),
+        (named, None, json!({ "names": ["a", null] })),
+        (two, Some("A"), json!({})),
+        (two, Some("B"), json!({ "v": 1 })),
+        (two, Some("B"), json!({ "v": "x" })),
+        (two, Some("A"), json!({ "v": "x" })),
+        ("{hello nothing}", None, json!({})),
+        ("{hello}", None, json!({})),
+    ] {
+        let asked = json!({ "query": query, "operationName": operation, "variables": variables }).to_string();
+        let answer = async |router: axum::Router| {
+            let request = post().header("authorization", "Bearer owner");
+            let response = router.oneshot(request.body(Body::from(asked.clone())).unwrap()).await.unwrap();
+            let status = response.status();
+            let body: Value =
+                serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+            (status, without_request_ids(body))
+        };
+        let fresh = answer(house.router()).await;
+        for _ in 0..3 {
+            assert_eq!(answer(router.clone()).await, fresh, "{asked}");
+        }
+    }
+}
+
+fn without_request_ids(mut body: Value) -> Value {
+    for error in body["errors"].as_array_mut().into_iter().flatten() {
+        error["extensions"].as_object_mut().and_then(|extensions| extensions.remove("requestId"));
+    }
+    body
+}

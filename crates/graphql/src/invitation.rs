@@ -1,5 +1,7 @@
 //! Invitations to rooms: what is shown of them, and what one may ask.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object};
 use witan_app::{invitations::InvitationInput, rooms::room_resource};
 use witan_auth::{Operation, Resource, ResourceKind};
@@ -33,7 +35,7 @@ pub enum InvitationStatus {
 
 /// One person's invitation to one room. Its secret was shown once, when it was made.
 pub struct Invitation {
-    row: InvitationRow,
+    row: Arc<InvitationRow>,
 }
 
 connection!(
@@ -58,7 +60,7 @@ impl Invitation {
     }
 
     /// An invitation with what is asked of it: the room that it is to decides.
-    fn row(call: &Call<'_>, invitation: InvitationId) -> async_graphql::Result<Option<(InvitationRow, Resource)>> {
+    fn row(call: &Call<'_>, invitation: InvitationId) -> async_graphql::Result<Option<(Arc<InvitationRow>, Resource)>> {
         let organization = call.organization()?;
         let Some(row) = stored(call.models().find_invitation(organization, invitation))? else { return Ok(None) };
         let Ok(facts) = row.state.facts() else { return Ok(None) };
@@ -89,12 +91,12 @@ pub async fn list_invitations(
     let page = page.page()?;
     let room = room.state.facts().map_err(|_| refusal("NOT_FOUND", "There is no room with this id."))?.room;
     let listed = stored(call.models().list_invitations(organization, room, &page))?;
-    let resource = |row: &InvitationRow| {
+    let resource = |row: &Arc<InvitationRow>| {
         let id = row.state.facts().map_or_else(|_| String::new(), |facts| facts.invitation.to_string());
         Resource { kind: ResourceKind::Invitation, id, ..of_room.clone() }
     };
     let listed = visible(call, listed, Operation::ReadInvitation, resource).await;
-    let node = |row: Option<InvitationRow>| row.map(|row| Invitation { row });
+    let node = |row: Option<Arc<InvitationRow>>| row.map(|row| Invitation { row });
     let (edges, page_info) = edges(listed, &page, node, |cursor, node| InvitationEdge { cursor, node });
     Ok(InvitationConnection { edges, page_info })
 }

@@ -62,8 +62,8 @@ pub use crate::{
     call::Services,
     callers::Callers,
     figures::Figures,
-    http::{Options, router},
+    http::{Options, Schemas, router},
     limits::Limits,
     response::{Fault, Subscriber, fault, refusal},
-    schema::{Schema, schema, sdl},
+    schema::{Schema, schemas, sdl},
 };

@@ -74,7 +74,7 @@ impl OrganizationOwner {
 
 /// A tenant.
 pub struct Organization {
-    row: OrganizationRow,
+    row: Arc<OrganizationRow>,
 }
 
 impl Organization {
@@ -226,7 +226,7 @@ impl Organization {
         let page = PageInput::new(first, after, last, before).page()?;
         let tree = stored(call.models().find_units(call.organization()?))?;
         let wanted = |unit: &DomainUnit| (!top || unit.parent.is_none()) && (archived || is_living(unit));
-        list_units(&call, tree.map(Arc::new), &page, wanted).await.map(Some)
+        list_units(&call, tree, &page, wanted).await.map(Some)
     }
 
     /// Its users that the caller may read, in the order they were made.

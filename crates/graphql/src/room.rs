@@ -1,5 +1,7 @@
 //! Rooms: what is shown of them, and what one may ask.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, MaybeUndefined, Object};
 use witan_app::{Error, Outcome, Request, history::organization_resource, rooms::room_resource};
 use witan_auth::{Operation, Resource};
@@ -48,7 +50,7 @@ pub enum RoomStatus {
 
 /// A lasting place for sessions.
 pub struct Room {
-    row: RoomRow,
+    row: Arc<RoomRow>,
     /// Whether the caller reads it by a right of their own, and not only because they are in a session of it.
     whole: bool,
 }

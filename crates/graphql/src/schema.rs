@@ -1,6 +1,8 @@
 //! The schema: its roots, its nodes, and how it is built and printed.
 
-use async_graphql::{Context, ID, Interface, MergedObject, Object, Schema as GraphqlSchema, SchemaBuilder};
+use async_graphql::{
+    Context, ID, Interface, MergedObject, Object, Schema as GraphqlSchema, SchemaBuilder, ValidationMode,
+};
 use witan_domain::{ApiKeyId, InvitationId, OrganizationId, RoomId, SessionId, UnitId, UserId};
 
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
     desk::{DeskMutation, DeskQuery},
     entry::EntryMutation,
     history::HistoryQuery,
+    http::Schemas,
     invitation::{Invitation, InvitationMutation, InvitationQuery},
     moderation::ModerationMutation,
     organization::{Organization, OrganizationMutation, OrganizationQuery},
@@ -138,8 +141,11 @@ fn builder() -> SchemaBuilder<QueryRoot, MutationRoot, SubscriptionRoot> {
 }
 
 /// The schema over what it answers from.
-pub fn schema(services: Services) -> Schema {
-    builder().data(services).finish()
+pub fn schemas(services: Services) -> Schemas<Schema> {
+    Schemas {
+        strict: builder().data(services.clone()).finish(),
+        fast: builder().data(services).validation_mode(ValidationMode::Fast).finish(),
+    }
 }
 
 /// The schema's text, in the schema definition language.

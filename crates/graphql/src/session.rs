@@ -1,5 +1,7 @@
 //! Sessions: what is shown of them, now and as they were. See `entry` for coming in, `moderation` for leading.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use witan_app::{Outcome, history::Moment, sessions::session_resource};
 use witan_auth::Operation;
@@ -64,7 +66,7 @@ pub enum EndReason {
 
 /// One live conference in a room, now or when it ended.
 pub struct Session {
-    row: SessionRow,
+    row: Arc<SessionRow>,
 }
 
 connection!(
@@ -94,9 +96,9 @@ pub async fn list(call: &Call<'_>, which: SessionList, page: &PageInput) -> asyn
     let organization = call.organization()?;
     let page = page.page()?;
     let listed = stored(call.models().list_sessions(organization, which, &page))?;
-    let resource = |row: &SessionRow| session_resource(&call.request.actor, organization, &row.state);
+    let resource = |row: &Arc<SessionRow>| session_resource(&call.request.actor, organization, &row.state);
     let listed = visible(call, listed, Operation::ReadSession, resource).await;
-    let session = |row: Option<SessionRow>| row.map(|row| Session { row });
+    let session = |row: Option<Arc<SessionRow>>| row.map(|row| Session { row });
     let (edges, page_info) = edges(listed, &page, session, |cursor, node| SessionEdge { cursor, node });
     Ok(SessionConnection { edges, page_info })
 }

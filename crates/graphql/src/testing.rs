@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use async_graphql::{Context, Object, Result, Schema, SimpleObject, Subscription};
+use async_graphql::{Context, Object, Result, Schema, SimpleObject, Subscription, ValidationMode};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::watch;
 use witan_domain::CorrelationId;
 
-use crate::{Authenticate, Authenticated, Options, Refusal, Share, Subscriber, fault, refusal};
+use crate::{Authenticate, Authenticated, Options, Refusal, Schemas, Share, Subscriber, fault, refusal};
 
 pub struct Query;
 
@@ -259,7 +259,7 @@ pub type TestSchema = Schema<Query, Mutation, SubscriptionRoot>;
 
 /// All that a test may look at or pull at.
 pub struct House {
-    pub schema: TestSchema,
+    pub schemas: Schemas<TestSchema>,
     pub door: Door,
     pub options: Options,
     pub shutdown: watch::Sender<bool>,
@@ -272,18 +272,19 @@ impl House {
     pub fn new() -> Self {
         let counter = Arc::new(AtomicUsize::new(0));
         let grant = Arc::new(AtomicBool::new(true));
-        let schema =
-            Schema::build(Query, Mutation, SubscriptionRoot).data(counter.clone()).data(grant.clone()).finish();
+        let builder = || Schema::build(Query, Mutation, SubscriptionRoot).data(counter.clone()).data(grant.clone());
+        let schemas =
+            Schemas { strict: builder().finish(), fast: builder().validation_mode(ValidationMode::Fast).finish() };
         let mut options = Options::default();
         options.limits.init_time_max = Duration::from_millis(200);
         options.limits.recheck_every = Duration::from_millis(50);
         options.limits.stall_time_max = Duration::from_millis(300);
         options.limits.farewell_time_max = Duration::from_secs(2);
-        Self { schema, door: Door::default(), options, shutdown: watch::channel(false).0, counter, grant }
+        Self { schemas, door: Door::default(), options, shutdown: watch::channel(false).0, counter, grant }
     }
 
     pub fn router(&self) -> axum::Router {
-        crate::router(self.schema.clone(), self.door.clone(), self.options.clone(), self.shutdown.subscribe())
+        crate::router(self.schemas.clone(), self.door.clone(), self.options.clone(), self.shutdown.subscribe())
     }
 }
 

@@ -60,13 +60,13 @@ impl Unit {
             return Ok(None);
         }
         call.authorise(Operation::ReadUnit, &unit_resource(organization, Some(unit))).await?;
-        Ok(Some(Self { unit, tree: Arc::new(tree) }))
+        Ok(Some(Self { unit, tree }))
     }
 
     /// The unit, or none where the caller may not read it: to show beside something else.
     pub async fn readable(call: &Call<'_>, unit: UnitId) -> async_graphql::Result<Option<Self>> {
         let Some(tree) = stored(call.models().find_units(call.organization()?))? else { return Ok(None) };
-        Self::in_tree(call, unit, &Arc::new(tree)).await
+        Self::in_tree(call, unit, &tree).await
     }
 
     async fn in_tree(call: &Call<'_>, unit: UnitId, tree: &Arc<UnitsRow>) -> async_graphql::Result<Option<Self>> {

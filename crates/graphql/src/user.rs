@@ -1,5 +1,7 @@
 //! Users: what is shown of them, and what one may ask.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, MaybeUndefined, Object};
 use witan_app::{
     Error, Outcome, Request,
@@ -35,7 +37,7 @@ pub enum UserStatus {
 
 /// An account: someone of an organization.
 pub struct User {
-    row: UserRow,
+    row: Arc<UserRow>,
 }
 
 connection!(
@@ -82,7 +84,7 @@ pub async fn list_users(call: &Call<'_>, page: &PageInput) -> async_graphql::Res
     call.authorise(Operation::ListUsers, &organization_resource(organization)).await?;
     let page = page.page()?;
     let listed = stored(call.models().list_users(organization, &page))?;
-    let resource = |row: &UserRow| {
+    let resource = |row: &Arc<UserRow>| {
         let user = row.state.facts().map_or(UserId(0), |facts| facts.user);
         user_resource(organization, user, &row.state)
     };

@@ -257,8 +257,8 @@ impl<E: Executor, A: Authenticate> Connection<E, A> {
     }
 
     fn begin(&mut self, id: String, request: CorrelationId, prepared: Prepared) {
-        let Prepared { request: operation, kind, document, operation: name, subscriber } = prepared;
-        let executor = &self.endpoint().executor;
+        let executor = self.endpoint().executor(&prepared);
+        let Prepared { request: operation, kind, document, operation: name, subscriber, .. } = prepared;
         let responses = match kind {
             OperationType::Mutation => once_whole(execute_whole(executor, operation)),
             OperationType::Query | OperationType::Subscription => executor.execute_stream(operation, None),

@@ -38,6 +38,10 @@ use crate::{
     failure::Failure,
 };
 
+/// A request is many small values that live for microseconds: docs/decisions/0017.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {

@@ -165,8 +165,8 @@ impl System {
             ..Limits::default()
         };
         let options = GraphqlOptions { limits, figures: self.figures.clone() };
-        let schema = witan_graphql::schema(Services { app: self.app.clone(), models: self.read_models.clone() });
-        witan_graphql::router(schema, Callers::new(self.app.clone()), options, shutdown)
+        let schemas = witan_graphql::schemas(Services { app: self.app.clone(), models: self.read_models.clone() });
+        witan_graphql::router(schemas, Callers::new(self.app.clone()), options, shutdown)
     }
 
     pub fn standing(&self, shutting_down: bool) -> Standing {

@@ -22,7 +22,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Acquire},
     },
 };
 
@@ -358,9 +358,10 @@ impl Vault {
         self.writer.send(Change::Erase { organization, person }, Answer::had_key)
     }
 
-    /// How many erasures there were since the vault was opened: unchanged, the list of the erased is too.
+    /// How many erasures there were since the vault was opened: unchanged, the list of the erased is too, and what was
+    /// revealed after it was read may still be shown.
     pub fn erasures_count(&self) -> u64 {
-        self.shared.erasures_count.load(Relaxed)
+        self.shared.erasures_count.load(Acquire)
     }
 
     /// Everyone who was erased, for the list that a restore needs. Reads the whole vault.

@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, PoisonError, atomic::Ordering::Relaxed, mpsc},
+    sync::{Arc, PoisonError, atomic::Ordering::Release, mpsc},
     task::{Context, Poll, Wake, Waker},
     thread::{self, JoinHandle, Thread},
 };
@@ -204,10 +204,12 @@ fn commit(shared: &Shared, changes: &[Change]) -> Vec<Outcome> {
         Err(error) => return changes.iter().map(|_| Err(error.clone())).collect(),
     };
     for effect in effects {
-        if effect.key.is_none() {
-            shared.erasures_count.fetch_add(1, Relaxed);
-        }
+        let erased = effect.key.is_none();
         shared.keys.insert((effect.organization, effect.person), effect.key.map(Arc::new));
+        // After the key is gone: whoever sees the new count reveals nothing of that person.
+        if erased {
+            shared.erasures_count.fetch_add(1, Release);
+        }
     }
     // The rollback journal still holds the pages as they were before. When wiping it fails, the key is gone from the
     // vault and nothing can be said of the journal: whoever erases is told, and may ask again.

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rocksdb::WriteBatch;
 use witan_domain::event::Event;
 
 use super::*;
@@ -122,7 +121,7 @@ struct Tally {
 
 impl Tally {
     fn boxed(
-        db: &Arc<DB>,
+        db: &Arc<Database>,
         name: &'static str,
         table: &'static [&'static str],
         version: u32,
@@ -153,7 +152,7 @@ impl Projection for Tally {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)
     }
 
@@ -166,7 +165,7 @@ impl Projection for Tally {
 async fn a_changed_version_rebuilds_only_itself() {
     let log = clinic().await;
     let folder = TempDir::new().unwrap();
-    let db = Arc::new(open_database(folder.path()).unwrap());
+    let db = Arc::new(Database::open(folder.path()).unwrap());
     let half = Position(log.newest().0 / 2);
     let open = |version| {
         let (changing, its) = Tally::boxed(&db, "changing", &["audit"], version);

@@ -17,6 +17,7 @@ mod hostile_readers;
 mod merkle_oracle;
 mod metrics;
 mod operator;
+mod rights;
 mod serving;
 mod tenants;
 mod waiting_desk;

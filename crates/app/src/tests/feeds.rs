@@ -154,7 +154,7 @@ async fn a_feed_shows_chat_only_to_those_who_may_read_it() {
     let kinds = async |feed: &mut crate::history::SessionFeed| {
         let mut kinds = Vec::new();
         while kinds.last().is_none_or(|kind| kind != "SessionEnded") {
-            kinds.push(feed.next(app).await.unwrap().kind);
+            kinds.push(feed.next(app).await.unwrap().kind.clone());
         }
         kinds
     };

@@ -97,7 +97,7 @@ async fn a_consultation() {
     let record = state.live().unwrap();
     assert_eq!((record.status, record.present_count), (SessionStatus::InProgress, 2));
     let state = as_of(Moment::Time(world.clock.now())).await;
-    assert_eq!(state, app.session_state(tenant.organization, session).unwrap());
+    assert_eq!(state, *app.session_state(tenant.organization, session).unwrap());
     assert_eq!(as_of(Moment::Position(Position(1))).await, Default::default(), "before it was");
     let _ = host_entered;
     world.stop(running).await;
@@ -146,7 +146,19 @@ async fn erase_person() {
     let doctor = app.user_state(tenant.organization, tenant.host_id).unwrap();
     assert_eq!(code(erase(doctor.facts().unwrap().person).await), "USER_ACTIVE");
     assert_eq!(code(erase(PersonId(12_345)).await), "PERSON_NOT_FOUND");
+    // Whoever follows the session is shown the same events, and one knock as it is now.
+    let knocked = async || {
+        let mut feed = app.session_events(&world.ask(&tenant.host), session, Some(Position(0))).await.unwrap();
+        loop {
+            let event = feed.next(app).await.unwrap();
+            if event.kind == "ParticipantKnocked" {
+                return event.data["arrival"]["display_name"]["value"].clone();
+            }
+        }
+    };
+    assert_eq!((knocked().await, knocked().await), ("Pat".into(), "Pat".into()));
     erase(person).await.unwrap();
+    assert!(knocked().await.is_null());
     assert_eq!(erase(person).await.unwrap().position, None, "a second time nothing is left to do");
 
     let stream = Session::stream(session);
