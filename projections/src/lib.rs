@@ -8,6 +8,7 @@ pub mod chat;
 mod damage;
 pub mod directory;
 pub mod follower;
+pub mod media;
 pub mod models;
 pub mod organizations;
 pub mod page;
@@ -219,7 +220,7 @@ impl ReadModels {
         let sessions = batch.iter().filter_map(|recorded| {
             let envelope = &recorded.envelope;
             let session: SessionId = match envelope.category() {
-                "session" | "chat" => envelope.stream_id().parse().ok()?,
+                "session" | "chat" | "media" => envelope.stream_id().parse().ok()?,
                 _ => return None,
             };
             Some(((envelope.organization().unwrap_or(OrganizationId(0)), session), recorded.position))
