@@ -19,7 +19,7 @@ use witan_domain::{
 use witan_media::{Entrance, MediaError, MediaMode, Publication, Standing};
 
 use crate::{
-    App, Error, Outcome, Request,
+    App, Error, Outcome, Position, Request,
     execute::{Presence, Task},
     sessions::{own_participant, session_resource},
 };
@@ -57,19 +57,19 @@ struct Place {
 }
 
 impl App {
-    /// Makes the participant's transports, anew where they had some: what they sent over those has ended.
+    /// Makes the participant's transports, anew where they had some: what they sent over those has ended. Nothing where
+    /// the deployment has no media.
     pub async fn enter_media(
         &self,
         request: &Request,
         session: SessionId,
-    ) -> Result<(Option<Entrance>, Outcome<SessionMedia>), Error> {
-        // Each entrance is a new one, whatever the key: the answer holds secrets that only one client may use.
-        let request = &Request { idempotency: None, ..request.clone() };
+    ) -> Result<(Option<Entrance>, Option<Position>), Error> {
         if self.media.mode() == MediaMode::None {
-            let task = self.begin_media(request, session, Operation::EnterMedia).await?;
-            let nothing = EndStreams { which: Which::All, reason: UnpublishReason::NodeLost, now: task.now() };
-            return Ok((None, task.finish(&nothing.into()).await?));
+            self.may_read_session(request, session, Operation::EnterMedia).await?;
+            return Ok((None, None));
         }
+        // Each entrance is a new one, whatever the key: the answer holds what only one client can use.
+        let request = &Request { idempotency: None, ..request.clone() };
         let place = self.place(request, session, Operation::EnterMedia).await?;
         let participant = place.participant;
         let entered = self.media.enter(session, participant, place.standing.clone());
@@ -79,7 +79,7 @@ impl App {
             self.undo("an entrance", self.media.disconnect(session, participant)).await;
         }
         self.entrances.tell(session, participant);
-        Ok((Some(entrance), outcome?))
+        Ok((Some(entrance), outcome?.position))
     }
 
     /// The node has the entrance: tells it what was decided meanwhile, and records what ended.
@@ -91,6 +91,9 @@ impl App {
         }
         for source in now.muted.difference(&place.standing.muted) {
             in_time(self.media.mute(session, participant, *source)).await?;
+        }
+        for source in place.standing.muted.difference(&now.muted) {
+            in_time(self.media.allow(session, participant, *source)).await?;
         }
         let task = self.begin_media(request, session, Operation::EnterMedia).await?;
         let (which, reason) = (Which::OfParticipant(participant), UnpublishReason::EnteredAnew);
@@ -359,33 +362,39 @@ pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, MediaError
 
 /// Why the node did not do it, for whoever asked.
 fn told(error: MediaError) -> Error {
-    let rejected = |code, field: Option<&str>, message: String| Error::Rejected {
-        code,
-        field: field.map(str::to_owned),
-        message,
-    };
     match error {
         MediaError::NoNode => Error::Unavailable("No media node can be reached. Please try again.".into()),
         MediaError::Node(why) => {
             tracing::warn!(why, "the media node failed");
             Error::Unavailable("The media node failed. Please try again.".into())
         }
-        MediaError::Invalid { field, message } => rejected("MEDIA_PARAMETERS_INVALID", Some(field), message),
-        MediaError::NotThere("transport") => {
-            rejected("TRANSPORT_NOT_FOUND", Some("transportId"), "You have no such transport (any more).".into())
-        }
-        MediaError::NotThere("offer") => {
-            rejected("OFFER_NOT_FOUND", Some("offerId"), "You have no such offer (any more).".into())
-        }
+        MediaError::Invalid { field, message } => parameters_invalid(field, message),
+        MediaError::NotThere("transport") => Error::Rejected {
+            code: "TRANSPORT_NOT_FOUND",
+            field: Some("transportId".into()),
+            message: "You have no such transport (any more).".into(),
+        },
+        MediaError::NotThere("offer") => Error::Rejected {
+            code: "OFFER_NOT_FOUND",
+            field: Some("offerId".into()),
+            message: "You have no such offer (any more).".into(),
+        },
         MediaError::NotThere("stream") => Error::rejected(MediaRejection::StreamNotFound),
-        MediaError::NotThere(_) => {
-            rejected("MEDIA_NOT_ENTERED", None, "You have not entered the session's media: enterMedia comes first.".into())
-        }
+        MediaError::NotThere(_) => Error::Rejected {
+            code: "MEDIA_NOT_ENTERED",
+            field: None,
+            message: "You have not entered the session's media: enterMedia comes first.".into(),
+        },
     }
 }
 
+/// What a client's library sent is not what the node takes.
+pub(crate) fn parameters_invalid(field: &str, message: String) -> Error {
+    Error::Rejected { code: "MEDIA_PARAMETERS_INVALID", field: Some(field.to_owned()), message }
+}
+
 /// What is not there any more needs no ending.
-fn gone(ended: Result<(), Error>) -> Result<(), Error> {
+pub(crate) fn gone(ended: Result<(), Error>) -> Result<(), Error> {
     match ended {
         Ok(()) | Err(Error::Rejected { .. }) => Ok(()),
         Err(error) => Err(error),

@@ -8,8 +8,10 @@ pub mod deadlines;
 pub mod erasures;
 pub mod ledger;
 pub mod media;
+pub mod observations;
 pub mod owners;
 pub mod sessions;
+pub mod streams;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -77,6 +79,7 @@ pub fn start(
         tokio::spawn(owners.each(Reaction::Owners)),
         tokio::spawn(deadlines::run(deadlines)),
         tokio::spawn(ledger::run(ledger)),
+        tokio::spawn(observations::run(Arc::clone(app), stop.clone())),
     ];
     (Reactors { progress }, tasks)
 }

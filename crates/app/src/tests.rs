@@ -1,8 +1,10 @@
 mod doors;
 mod feeds;
+mod media;
 mod names;
 mod reactions;
 mod retries;
+mod signals;
 mod standing;
 mod story;
 mod tenants;

@@ -41,6 +41,8 @@ pub enum MediaStanding {
         muted: BTreeSet<MediaSource>,
         who_may_publish: WhoMayPublish,
         screen_share: bool,
+        /// The media node is lost, and not replaced yet.
+        interrupted: bool,
     },
 }
 
@@ -72,10 +74,12 @@ impl MediaStanding {
         }
     }
 
-    fn not_held(&self) -> Result<(), MediaRejection> {
+    /// Whether anything may begin to flow now.
+    fn lets_flow(&self) -> Result<(), MediaRejection> {
         match self {
-            Self::SessionNotLive | Self::NotIn | Self::In { held: false, .. } => Ok(()),
             Self::In { held: true, .. } => Err(MediaRejection::ParticipantOnHold),
+            Self::In { interrupted: true, .. } => Err(MediaRejection::SessionInterrupted),
+            Self::SessionNotLive | Self::NotIn | Self::In { .. } => Ok(()),
         }
     }
 }
@@ -135,8 +139,8 @@ pub struct EndStreams {
 /// Which streams have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// Everyone's.
-    All,
+    /// Everyone's that were recorded until then: what carried them is lost.
+    PublishedUntil(Timestamp),
     OfParticipant(ParticipantId),
     One(StreamId),
 }
@@ -251,6 +255,8 @@ pub enum MediaRejection {
     ParticipantNotIn,
     #[error("The participant is on hold: nothing is published or unmuted until a host releases them.")]
     ParticipantOnHold,
+    #[error("The session's media is interrupted: it is back in a moment, then enter it anew.")]
+    SessionInterrupted,
     #[error("An observer publishes nothing.")]
     RoleMayNotPublish,
     #[error("Only hosts and co-hosts publish in this session.")]
@@ -283,6 +289,7 @@ impl Rejection for MediaRejection {
             Self::SessionNotLive => "SESSION_NOT_LIVE",
             Self::ParticipantNotIn => "PARTICIPANT_NOT_IN",
             Self::ParticipantOnHold => "PARTICIPANT_ON_HOLD",
+            Self::SessionInterrupted => "SESSION_INTERRUPTED",
             Self::RoleMayNotPublish => "ROLE_MAY_NOT_PUBLISH",
             Self::OnlyHostsPublish => "ONLY_HOSTS_PUBLISH",
             Self::ScreenShareOff => "SCREEN_SHARE_OFF",
@@ -307,6 +314,7 @@ impl Rejection for MediaRejection {
             Self::SessionNotLive
             | Self::ParticipantNotIn
             | Self::ParticipantOnHold
+            | Self::SessionInterrupted
             | Self::RoleMayNotPublish
             | Self::OnlyHostsPublish
             | Self::ParticipantStreamsFull
@@ -438,7 +446,7 @@ impl Aggregate for SessionMedia {
 /// What a host has muted begins muted, whatever was asked.
 fn publish_stream(state: &MediaState, command: &PublishStream) -> Decision {
     command.standing.allows(command.source)?;
-    command.standing.not_held()?;
+    command.standing.lets_flow()?;
     if command.kind != command.source.kind() {
         return Err(MediaRejection::KindNotOfSource);
     }
@@ -488,7 +496,7 @@ fn mute_stream(state: &MediaState, command: &MuteStream) -> Decision {
 fn unmute_stream(state: &MediaState, command: &UnmuteStream) -> Decision {
     let stream = state.own(command.stream, command.participant)?;
     command.standing.allows(stream.source)?;
-    command.standing.not_held()?;
+    command.standing.lets_flow()?;
     if command.standing.mutes(stream.source) {
         return Err(MediaRejection::MutedByHost);
     }
@@ -511,7 +519,7 @@ fn unpublish_stream(state: &MediaState, command: &UnpublishStream) -> Decision {
 
 fn end_streams(state: &MediaState, command: &EndStreams) -> Decision {
     let ended = state.live().filter(|stream| match command.which {
-        Which::All => true,
+        Which::PublishedUntil(then) => stream.published_at <= then,
         Which::OfParticipant(participant) => stream.participant == participant,
         Which::One(id) => stream.stream == id,
     });

@@ -15,6 +15,7 @@ use witan_domain::{
 
 use crate::{
     call::{Call, PrivateText},
+    media::{MediaStream, Streams},
     scalars::{DateTime, IntoId},
 };
 
@@ -90,13 +91,21 @@ pub enum ConsentPurpose {
 
 pub async fn participants(call: &Call<'_>, state: &SessionState) -> async_graphql::Result<Vec<Participant>> {
     let Some(record) = state.record() else { return Ok(Vec::new()) };
-    let resource = session_resource(&call.request.actor, record.organization, state);
-    call.authorise(Operation::ReadParticipants, &resource).await?;
-    Ok(people(record))
+    may_read_participants(call, state).await?;
+    Ok(people(record, Streams::default()))
 }
 
-pub fn people(record: &SessionRecord) -> Vec<Participant> {
-    let participant = |there: &DomainParticipant| Participant { session: record.session, participant: there.clone() };
+/// Whoever may read who was in a session may read what they published.
+pub async fn may_read_participants(call: &Call<'_>, state: &SessionState) -> async_graphql::Result<()> {
+    let Some(record) = state.record() else { return Ok(()) };
+    let resource = session_resource(&call.request.actor, record.organization, state);
+    call.authorise(Operation::ReadParticipants, &resource).await
+}
+
+pub fn people(record: &SessionRecord, streams: Streams) -> Vec<Participant> {
+    let session = record.session;
+    let participant =
+        |there: &DomainParticipant| Participant { session, participant: there.clone(), streams: streams.clone() };
     record.participants.iter().map(participant).collect()
 }
 
@@ -104,6 +113,7 @@ pub fn people(record: &SessionRecord) -> Vec<Participant> {
 pub struct Participant {
     pub session: SessionId,
     pub participant: DomainParticipant,
+    streams: Streams,
 }
 
 /// One person's presence in one session.
@@ -163,6 +173,11 @@ impl Participant {
     /// The sources that a host muted and that were not unmuted since.
     async fn muted(&self) -> Vec<MediaSource> {
         self.participant.muted.iter().map(|source| (*source).into()).collect()
+    }
+
+    /// What they published, in the order it began, with what has ended.
+    async fn streams(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<MediaStream>> {
+        self.streams.list(&Call::query(ctx)?, self.session, Some(self.participant.participant))
     }
 
     /// Put on hold by a host.

@@ -10,6 +10,7 @@ use crate::{
     entry::EntryMutation,
     history::HistoryQuery,
     invitation::{InvitationMutation, InvitationQuery},
+    media::MediaMutation,
     moderation::ModerationMutation,
     organization::{Organization, OrganizationMutation, OrganizationQuery},
     person::PersonMutation,
@@ -119,6 +120,7 @@ pub struct MutationRoot(
     EntryMutation,
     ModerationMutation,
     MessageMutation,
+    MediaMutation,
 );
 
 /// The schema that witan serves.

@@ -20,8 +20,8 @@ fn standing() -> MediaStanding {
 }
 
 fn in_as(role: SessionRole, held: bool, muted: &[MediaSource]) -> MediaStanding {
-    let (who_may_publish, screen_share) = (WhoMayPublish::Everyone, true);
-    MediaStanding::In { role, held, muted: muted.iter().copied().collect(), who_may_publish, screen_share }
+    let (who_may_publish, screen_share, interrupted) = (WhoMayPublish::Everyone, true, false);
+    MediaStanding::In { role, held, muted: muted.iter().copied().collect(), who_may_publish, screen_share, interrupted }
 }
 
 fn publish(stream: u128, participant: ParticipantId, source: MediaSource) -> PublishStream {
@@ -112,11 +112,13 @@ fn who_may_not_publish_is_told_why() {
         muted: BTreeSet::new(),
         who_may_publish: WhoMayPublish::Hosts,
         screen_share: false,
+        interrupted: true,
     };
     assert_eq!(with(hosts(SessionRole::Guardian), camera), MediaRejection::OnlyHostsPublish);
     assert_eq!(with(hosts(SessionRole::CoHost), MediaSource::Screen), MediaRejection::ScreenShareOff);
     assert_eq!(with(hosts(SessionRole::CoHost), MediaSource::ScreenAudio), MediaRejection::ScreenShareOff);
     assert_eq!(hosts(SessionRole::CoHost).allows(camera), Ok(()));
+    assert_eq!(with(hosts(SessionRole::CoHost), camera), MediaRejection::SessionInterrupted);
 }
 
 #[test]
@@ -187,9 +189,11 @@ fn streams_end_with_what_carried_them() {
     assert_eq!((ended(&one, 1), ended(&one, 2)), (None, Some(UnpublishReason::ConnectionLost)));
     let anew = after(state.clone(), end(Which::OfParticipant(ANNA), UnpublishReason::EnteredAnew));
     assert_eq!((ended(&anew, 2), ended(&anew, 3)), (Some(UnpublishReason::EnteredAnew), None));
-    let lost = after(state, end(Which::All, UnpublishReason::NodeLost));
+    let until = |time| end(Which::PublishedUntil(Timestamp(time)), UnpublishReason::NodeLost);
+    assert_eq!(decide(&state, until(4)), NOTHING, "what came later is carried by the next node");
+    let lost = after(state, until(5));
     assert_eq!(lost.live().count(), 0);
-    assert_eq!(decide(&lost, end(Which::All, UnpublishReason::SessionEnded)), NOTHING);
+    assert_eq!(decide(&lost, until(6)), NOTHING);
     assert_eq!(decide(&lost, unpublish(1)), NOTHING);
     assert_eq!(decide(&lost, unpublish(9)), Err(MediaRejection::StreamNotFound));
 }
@@ -247,13 +251,15 @@ fn any_standing() -> impl Strategy<Value = MediaStanding> {
     let role = prop::sample::select(&SessionRole::ALL[..]);
     let muted = prop::collection::btree_set(prop::sample::select(&MediaSource::ALL[..]), 0..2);
     let who = prop_oneof![4 => Just(WhoMayPublish::Everyone), 1 => Just(WhoMayPublish::Hosts)];
-    let inside = (role, prop::bool::weighted(0.1), muted, who, prop::bool::weighted(0.8)).prop_map(
-        |(role, held, muted, who_may_publish, screen_share)| MediaStanding::In {
+    let (rarely, often) = (prop::bool::weighted(0.1), prop::bool::weighted(0.8));
+    let inside = (role, rarely, muted, who, often, rarely).prop_map(
+        |(role, held, muted, who_may_publish, screen_share, interrupted)| MediaStanding::In {
             role,
             held,
             muted,
             who_may_publish,
             screen_share,
+            interrupted,
         },
     );
     prop_oneof![20 => inside, 1 => Just(MediaStanding::NotIn), 1 => Just(MediaStanding::SessionNotLive)]
@@ -264,7 +270,7 @@ fn any_command() -> impl Strategy<Value = MediaCommand> {
     let participant = || (1..4_u128).prop_map(ParticipantId);
     let source = prop::sample::select(&MediaSource::ALL[..]);
     let which = prop_oneof![
-        1 => Just(Which::All),
+        1 => (0..9_u64).prop_map(|at| Which::PublishedUntil(Timestamp(at))),
         4 => participant().prop_map(Which::OfParticipant),
         4 => stream().prop_map(Which::One)
     ];

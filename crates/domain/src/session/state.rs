@@ -68,6 +68,7 @@ impl SessionState {
                 muted: found.muted.clone(),
                 who_may_publish: facts.settings.values.who_may_publish,
                 screen_share: facts.settings.values.screen_share,
+                interrupted: facts.interrupted_since.is_some(),
             },
             Some(_) | None => MediaStanding::NotIn,
         }
