@@ -6,7 +6,9 @@ use rocksdb::DB;
 use witan_domain::OrganizationId;
 use witan_event_store::Recorded;
 
-use crate::{Projection, ProjectionError, audit, chat, follower::CURSORS, media, organizations, rooms, sessions, users};
+use crate::{
+    Projection, ProjectionError, audit, chat, follower::CURSORS, media, organizations, rooms, sessions, users,
+};
 
 /// Every read model, ready to fold.
 pub fn all(db: &Arc<DB>) -> Vec<Box<dyn Projection>> {

@@ -10,8 +10,8 @@ use witan_auth::Operation;
 use witan_domain::{
     Aggregate, OfferId, OrganizationId, ParticipantId, SessionId, StreamId,
     media::{
-        EndStreams, MediaCommand, MediaRejection, MediaStanding, MuteStream, PublishStream, SessionMedia,
-        UnmuteStream, UnpublishReason, UnpublishStream, Which,
+        EndStreams, MediaCommand, MediaRejection, MediaStanding, MuteStream, PublishStream, SessionMedia, UnmuteStream,
+        UnpublishReason, UnpublishStream, Which,
     },
     participant::{MediaSource, StreamKind},
     session::SessionState,
@@ -145,7 +145,8 @@ impl App {
         self.there_is_media()?;
         drop(before);
 
-        let publication = Publication { stream, source: new.source, rtp_parameters: new.rtp_parameters.clone(), paused };
+        let publication =
+            Publication { stream, source: new.source, rtp_parameters: new.rtp_parameters.clone(), paused };
         let recorded = async {
             let published = in_time(self.media.publish(session, participant, publication)).await?;
             let now = self.publishing(request, session, Operation::PublishStream).await?;

@@ -14,11 +14,7 @@ use tokio::{
     task::AbortHandle,
 };
 use witan_auth::Operation;
-use witan_domain::{
-    Actor, Aggregate, OfferId, OrganizationId, ParticipantId, SessionId,
-    chat::Chat,
-    session::Session,
-};
+use witan_domain::{Actor, Aggregate, OfferId, OrganizationId, ParticipantId, SessionId, chat::Chat, session::Session};
 use witan_media::{Media, MediaError, MediaMode, Signal};
 
 use crate::{
@@ -289,7 +285,8 @@ impl Mail {
         }
         if self.ordered.len() > WAITING_MAX {
             let message = "What was sent was not read in time: subscribe again.".into();
-            *self = Self { failed: Some(Error::Rejected { code: "TOO_SLOW", field: None, message }), ..Self::default() };
+            *self =
+                Self { failed: Some(Error::Rejected { code: "TOO_SLOW", field: None, message }), ..Self::default() };
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     Aggregate, ParticipantId, SessionId, SessionRole, StreamId, Timestamp,
     aggregate::Rejection,
     commands, events,
-    participant::{StreamKind, MediaSource},
+    participant::{MediaSource, StreamKind},
     settings::WhoMayPublish,
 };
 

@@ -144,7 +144,8 @@ pub async fn session_history(
 ) -> async_graphql::Result<EventConnection> {
     let page = PageInput::new(Some(first), after, None, None).page()?;
     let from = versions::after(page.after.as_deref())?;
-    let history = call.app().session_history(&call.request, session, part.into(), from, Direction::Forward, page.rows_max);
+    let history =
+        call.app().session_history(&call.request, session, part.into(), from, Direction::Forward, page.rows_max);
     let (events, more) = history.await.map_err(shown)?;
     let rows = events.into_iter().map(|event| (versions::cursor(event.version), event)).collect();
     let listed = witan_projections::Listed { rows, more };

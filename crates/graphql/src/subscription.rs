@@ -54,9 +54,11 @@ impl SubscriptionRoot {
         #[graphql(desc = "The session's id.")] session_id: ID,
         #[graphql(desc = "Events begin after this position; without it, with what is recorded from now on.")]
         after: Option<Position>,
-        #[graphql(desc = "What the client can receive: mediasoup-client's `device.recvRtpCapabilities`, at most 64 KiB, 10 \
+        #[graphql(
+            desc = "What the client can receive: mediasoup-client's `device.recvRtpCapabilities`, at most 64 KiB, 10 \
                           deep. With them streams are offered, those that there are and all that come; a participant's \
-                          newest subscription gets the offers. Without them nothing comes but events.")]
+                          newest subscription gets the offers. Without them nothing comes but events."
+        )]
         rtp_capabilities: Option<Json>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<SessionSignal>>> {
         let call = Call::query(ctx)?;

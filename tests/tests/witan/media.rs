@@ -52,8 +52,7 @@ impl Person {
         socket.subscribe("signals", SIGNALS, variables).await;
         let text = |pointer: &str| entered.text(pointer);
         let (send, receive) = (text("/media/sendTransport/id"), text("/media/receiveTransport/id"));
-        let person =
-            Person { id: text("/participantId"), send, receive, actor, socket, session: session.to_owned() };
+        let person = Person { id: text("/participantId"), send, receive, actor, socket, session: session.to_owned() };
         for transport in [&person.send, &person.receive] {
             person.does("connectTransport", json!({ "transportId": transport, "dtlsParameters": dtls() }), "").await;
         }
@@ -192,7 +191,8 @@ async fn two_hear_and_see_each_other_and_the_history_says_so() {
 }
 
 async fn the_history_tells_it(owner: &Actor, session: &str, [camera, microphone]: [&str; 2]) {
-    let document = "query($id: ID!) { session(id: $id) { history(first: 50, part: MEDIA) { edges { node { type data } } }
+    let document =
+        "query($id: ID!) { session(id: $id) { history(first: 50, part: MEDIA) { edges { node { type data } } }
         streams { id source codec layers unpublishReason } participants { streams { id } } } }";
     // The streams of whom a session's end has sent away end right after it.
     let seen = loop {

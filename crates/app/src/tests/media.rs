@@ -13,12 +13,7 @@ use witan_domain::{
 use witan_event_store::AppendError;
 use witan_media::{FakeMedia, Observed, StreamEnd};
 
-use crate::{
-    history::Moment,
-    media::NewStream,
-    testing::*,
-    *,
-};
+use crate::{history::Moment, media::NewStream, testing::*, *};
 
 /// A session in which the host and Pat are in, and have entered the media.
 pub(super) struct Call {
@@ -127,7 +122,8 @@ async fn a_stream_is_published_muted_and_ended() {
     let again = app.unpublish_stream(&world.ask(&call.pat), call.session, stream).await.unwrap();
     assert_eq!(again.position, None);
     assert_eq!(call.kinds(), ["StreamPublished", "StreamMuted", "StreamUnmuted", "StreamUnpublished"]);
-    let history = world.all().into_iter().map(|recorded| String::from_utf8_lossy(recorded.envelope.data()).into_owned());
+    let history =
+        world.all().into_iter().map(|recorded| String::from_utf8_lossy(recorded.envelope.data()).into_owned());
     assert!(history.into_iter().all(|data| !data.contains("a-secret-name")), "how it travels is recorded nowhere");
     call.ends().await;
 }

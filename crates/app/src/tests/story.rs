@@ -14,7 +14,11 @@ use witan_media::FakeMedia;
 
 use crate::{
     history::{Moment, Part},
-    opening::OpeningInput, sessions::Reason, testing::*, *};
+    opening::OpeningInput,
+    sessions::Reason,
+    testing::*,
+    *,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consultation() {
@@ -121,7 +125,10 @@ async fn histories_reveal_and_hide() {
     assert_eq!(knock.data["arrival"]["display_name"]["value"], "Pat");
     let text = serde_json::to_string(&all.iter().map(|event| &event.data).collect::<Vec<_>>()).unwrap();
     assert!(!text.contains("secret") && !text.contains("ciphertext"), "{text}");
-    assert_eq!(code(app.session_history(&world.ask(&patient), session, Part::Session, 0, Direction::Forward, 3).await), "FORBIDDEN");
+    assert_eq!(
+        code(app.session_history(&world.ask(&patient), session, Part::Session, 0, Direction::Forward, 3).await),
+        "FORBIDDEN"
+    );
     app.event_at(&ask, knock.position).await.unwrap();
     assert_eq!(code(app.event_at(&ask, Position(1)).await), "NOT_FOUND", "the deployment's own event");
     assert_eq!(code(app.event_at(&ask, Position(10_000)).await), "NOT_FOUND");

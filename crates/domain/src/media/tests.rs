@@ -3,8 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use crate::{
-    SessionRole,
-    golden,
+    SessionRole, golden,
     session::{ChangeParticipantRole, ChangeSessionSetting, MuteParticipant, scene::*},
     settings::SettingValue,
 };

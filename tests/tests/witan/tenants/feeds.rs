@@ -97,7 +97,8 @@ impl World {
                 refused.insert(id);
             }
         }
-        for id in ["sessionEvents", "sessionChanged", "sessionSignals"].into_iter().filter(|id| !refused.contains(*id)) {
+        for id in ["sessionEvents", "sessionChanged", "sessionSignals"].into_iter().filter(|id| !refused.contains(*id))
+        {
             wrong.push(format!("{} was not refused {id}", caller.name()));
         }
         wrong
