@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +152,29 @@ pub struct EnforceStandings {
     pub now: Timestamp,
 }
 
+/// The system: a media node has measured who spoke for how long since it measured last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeasureSpeech {
+    pub measure: Measure,
+    pub speech: Vec<Spoken>,
+    pub now: Timestamp,
+}
+
+/// Which measure of which run of a node it is: a node tells each at least once, with growing numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measure {
+    /// Random at the node's start: 16 hexadecimal digits.
+    pub run: String,
+    pub number: u64,
+}
+
+/// For how long somebody spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spoken {
+    pub participant: ParticipantId,
+    pub milliseconds: u64,
+}
+
 commands! {
     /// What one may ask of a session's media.
     pub enum MediaCommand {
@@ -161,6 +184,7 @@ commands! {
         UnpublishStream,
         EndStreams,
         EnforceStandings,
+        MeasureSpeech,
     }
 }
 
@@ -195,6 +219,13 @@ pub struct StreamUnpublished {
     pub reason: UnpublishReason,
 }
 
+/// Who spoke for how long since the measure before: one event for all, so that the stream stays short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpeechMeasured {
+    pub measure: Measure,
+    pub speech: Vec<Spoken>,
+}
+
 events! {
     /// Any event of a session's media.
     pub enum MediaEvent of "media" {
@@ -202,6 +233,7 @@ events! {
         StreamMuted,
         StreamUnmuted,
         StreamUnpublished,
+        SpeechMeasured,
     }
 }
 
@@ -325,10 +357,14 @@ impl Rejection for MediaRejection {
 
 // State.
 
-/// The streams of one session, in the order they were published.
+/// The streams of one session, in the order they were published, and for how long its people spoke.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaState {
     pub streams: Vec<MediaStream>,
+    /// In milliseconds, of those who spoke at all.
+    pub speech: BTreeMap<ParticipantId, u64>,
+    /// The newest measure of each run of a node.
+    pub measured: BTreeMap<String, u64>,
 }
 
 /// All that is known of one stream.
@@ -413,6 +449,7 @@ impl Aggregate for SessionMedia {
             MediaCommand::UnpublishStream(command) => unpublish_stream(state, command),
             MediaCommand::EndStreams(command) => end_streams(state, command),
             MediaCommand::EnforceStandings(command) => enforce_standings(state, command),
+            MediaCommand::MeasureSpeech(command) => measure_speech(state, command),
         }
     }
 
@@ -438,6 +475,12 @@ impl Aggregate for SessionMedia {
             MediaEvent::StreamUnpublished(ended) => state.change(ended.stream, |stream| {
                 stream.unpublished.get_or_insert(Unpublished { at, reason: ended.reason });
             }),
+            MediaEvent::SpeechMeasured(measured) => {
+                state.measured.insert(measured.measure.run.clone(), measured.measure.number);
+                for spoken in &measured.speech {
+                    *state.speech.entry(spoken.participant).or_default() += spoken.milliseconds;
+                }
+            }
         }
         state
     }
@@ -530,6 +573,19 @@ fn enforce_standings(state: &MediaState, command: &EnforceStandings) -> Decision
     let standing = |of| command.standings.iter().find(|(participant, _)| *participant == of).map(|(_, found)| found);
     let with_standing = state.live().filter_map(|stream| standing(stream.participant).map(|found| (stream, found)));
     Ok(with_standing.filter_map(|(stream, standing)| enforced(stream, standing)).collect())
+}
+
+/// What was measured before adds nothing, nor does silence.
+fn measure_speech(state: &MediaState, command: &MeasureSpeech) -> Decision {
+    let Measure { run, number } = &command.measure;
+    if state.measured.get(run).is_some_and(|newest| newest >= number) {
+        return NOTHING;
+    }
+    let speech: Vec<Spoken> = command.speech.iter().filter(|spoken| spoken.milliseconds > 0).copied().collect();
+    if speech.is_empty() {
+        return NOTHING;
+    }
+    Ok(vec![SpeechMeasured { measure: command.measure.clone(), speech }.into()])
 }
 
 fn enforced(stream: &MediaStream, standing: &MediaStanding) -> Option<MediaEvent> {

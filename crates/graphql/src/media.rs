@@ -129,15 +129,22 @@ impl Streams {
         session: SessionId,
         of: Option<ParticipantId>,
     ) -> async_graphql::Result<Vec<MediaStream>> {
-        let state = match self.0.get() {
-            Some(state) => state,
-            None => {
-                let now = stored(call.models().session_streams(call.organization()?, session))?;
-                self.0.get_or_init(|| now)
-            }
-        };
-        let wanted = state.streams.iter().filter(|stream| of.is_none_or(|of| stream.participant == of));
+        let wanted =
+            self.state(call, session)?.streams.iter().filter(|stream| of.is_none_or(|of| stream.participant == of));
         Ok(wanted.map(MediaStream::from).collect())
+    }
+
+    /// For how many milliseconds the participant has spoken.
+    pub fn spoken(&self, call: &Call<'_>, session: SessionId, of: ParticipantId) -> async_graphql::Result<u64> {
+        Ok(self.state(call, session)?.speech.get(&of).copied().unwrap_or(0))
+    }
+
+    fn state(&self, call: &Call<'_>, session: SessionId) -> async_graphql::Result<&MediaState> {
+        if let Some(state) = self.0.get() {
+            return Ok(state);
+        }
+        let now = stored(call.models().session_streams(call.organization()?, session))?;
+        Ok(self.0.get_or_init(|| now))
     }
 }
 

@@ -180,6 +180,11 @@ impl Participant {
         self.streams.list(&Call::query(ctx)?, self.session, Some(self.participant.participant))
     }
 
+    /// For how many milliseconds they have spoken, as media nodes measured it, by the minute.
+    async fn spoken_milliseconds(&self, ctx: &Context<'_>) -> async_graphql::Result<u64> {
+        self.streams.spoken(&Call::query(ctx)?, self.session, self.participant.participant)
+    }
+
     /// Put on hold by a host.
     async fn held(&self) -> bool {
         self.participant.held

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 use witan_domain::{
     Aggregate, CorrelationId, OrganizationId, SessionId,
-    media::{EndStreams, UnpublishReason, Which},
+    media::{EndStreams, Measure, MeasureSpeech, MediaCommand, Spoken, UnpublishReason, Which},
     session::Session,
 };
 use witan_media::{Observation, Observed, StreamEnd};
@@ -42,16 +42,30 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
 }
 
 async fn record(app: &App, observation: &Observation) -> Result<(), Error> {
-    let (session, which, reason) = match observation.what {
+    let now = app.sources.now();
+    let (session, command): (SessionId, MediaCommand) = match &observation.what {
         Observed::StreamEnded { session, stream, why, .. } => {
             let reason = match why {
                 StreamEnd::TransportLost => UnpublishReason::ConnectionLost,
                 StreamEnd::Replaced => UnpublishReason::EnteredAnew,
             };
-            (session, Which::One(stream), reason)
+            (*session, EndStreams { which: Which::One(*stream), reason, now }.into())
         }
         Observed::TransportLost { session, participant } => {
-            (session, Which::OfParticipant(participant), UnpublishReason::ConnectionLost)
+            let (which, reason) = (Which::OfParticipant(*participant), UnpublishReason::ConnectionLost);
+            (*session, EndStreams { which, reason, now }.into())
+        }
+        Observed::SessionLost { session } => {
+            let (which, reason) = (Which::PublishedUntil(now), UnpublishReason::NodeLost);
+            (*session, EndStreams { which, reason, now }.into())
+        }
+        Observed::Spoke { session, speech } => {
+            let spoken = |(participant, milliseconds): &(_, _)| Spoken {
+                participant: *participant,
+                milliseconds: *milliseconds,
+            };
+            let measure = Measure { run: format!("{:016x}", observation.id.run), number: observation.id.number };
+            (*session, MeasureSpeech { measure, speech: speech.iter().map(spoken).collect(), now }.into())
         }
     };
     let Some(organization) = organization_of(app, session)? else {
@@ -59,8 +73,7 @@ async fn record(app: &App, observation: &Observation) -> Result<(), Error> {
         return Ok(());
     };
     let request = Request::system(CorrelationId(app.sources.ulid()), None);
-    let command = |_: &_| EndStreams { which, reason, now: app.sources.now() }.into();
-    settled(app.command_media(&request, organization, session, command).await)
+    settled(app.command_media(&request, organization, session, |_| command).await)
 }
 
 fn organization_of(app: &App, session: SessionId) -> Result<Option<OrganizationId>, Error> {

@@ -319,6 +319,18 @@ async fn what_a_node_saw_is_recorded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn speaking_time_is_in_the_record() {
+    let call = Call::begins().await;
+    let (session, pat) = (call.session, call.pat_id);
+    for milliseconds in [1_200, 0, 300] {
+        call.media.observe(Observed::Spoke { session, speech: vec![(pat, milliseconds)] });
+    }
+    call.world.until("all is measured", || call.streams().speech.get(&pat) == Some(&1_500)).await;
+    assert_eq!(call.kinds(), ["SpeechMeasured", "SpeechMeasured"], "silence adds nothing");
+    call.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_lost_node_carried_has_ended() {
     let call = Call::begins().await;
     let (world, app) = (&call.world, &call.world.app);

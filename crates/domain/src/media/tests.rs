@@ -214,6 +214,23 @@ fn the_stream_of_events_stays_short() {
 }
 
 #[test]
+fn speech_adds_up_and_is_counted_once() {
+    let measure = |number, milliseconds| MeasureSpeech {
+        measure: Measure { run: "00000000000000a1".into(), number },
+        speech: vec![Spoken { participant: ANNA, milliseconds }, Spoken { participant: BEN, milliseconds: 0 }],
+        now: NOW,
+    };
+    let state = after(after(MediaState::default(), measure(3, 1_500)), measure(7, 500));
+    assert_eq!(state.speech, BTreeMap::from([(ANNA, 2_000)]));
+    for again in [3, 7] {
+        assert_eq!(decide(&state, measure(again, 900)), NOTHING, "{again}");
+    }
+    assert_eq!(decide(&state, measure(8, 0)), NOTHING, "nobody spoke");
+    let other = MeasureSpeech { measure: Measure { run: "00000000000000b2".into(), number: 1 }, ..measure(1, 100) };
+    assert_eq!(after(state, other).speech[&ANNA], 2_100, "another run of a node counts anew");
+}
+
+#[test]
 fn the_standing_is_what_the_session_says() {
     let mut scene = Scene::ready(&[SettingValue::Lobby(true), SettingValue::ScreenShare(false)]);
     let of = |scene: &Scene, n| scene.state.media_standing(ParticipantId(n));
@@ -238,7 +255,10 @@ fn golden_files() {
     let (source, kind, codec) = (MediaSource::Camera, StreamKind::Video, "VP8".to_owned());
     let published = StreamPublished { stream, participant: ANNA, source, kind, codec, layers: 3, muted: false };
     let unpublished = StreamUnpublished { stream, reason: UnpublishReason::ParticipantGone };
+    let measure = Measure { run: "0123456789abcdef".into(), number: 7 };
+    let measured = SpeechMeasured { measure, speech: vec![Spoken { participant: ANNA, milliseconds: 12_340 }] };
     golden::check::<SessionMedia>(&[
+        measured.into(),
         published.into(),
         StreamMuted { stream, by: MutedBy::Host }.into(),
         StreamUnmuted { stream }.into(),
