@@ -10,6 +10,7 @@ mod database;
 pub mod desk;
 pub mod directory;
 pub mod follower;
+pub mod media;
 pub mod models;
 pub mod organizations;
 pub mod page;

@@ -6,7 +6,7 @@ use witan_domain::OrganizationId;
 use witan_event_store::Recorded;
 
 use crate::{
-    Database, Projection, ProjectionError, audit, chat, follower::CURSORS, organizations, rooms, sessions, users,
+    Database, Projection, ProjectionError, audit, chat, follower::CURSORS, media, organizations, rooms, sessions, users,
 };
 
 /// Every read model, ready to fold.
@@ -20,14 +20,22 @@ pub fn all(db: &Arc<Database>) -> Vec<Box<dyn Projection>> {
         Box::new(rooms::Invitations::new(db)),
         Box::new(sessions::Sessions::new(db)),
         Box::new(chat::Messages::new(db)),
+        Box::new(media::Streams::new(db)),
         Box::new(audit::Audit::new(db)),
     ]
 }
 
 /// Every column family: the cursors', and each read model's own.
 pub fn tables() -> impl Iterator<Item = &'static str> {
-    let of_models =
-        [organizations::TABLES, users::TABLES, rooms::TABLES, sessions::TABLES, chat::TABLES, audit::TABLES];
+    let of_models = [
+        organizations::TABLES,
+        users::TABLES,
+        rooms::TABLES,
+        sessions::TABLES,
+        chat::TABLES,
+        media::TABLES,
+        audit::TABLES,
+    ];
     std::iter::once(CURSORS).chain(of_models.into_iter().flatten().copied())
 }
 

@@ -12,14 +12,16 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use witan_auth::{Directory, Scope};
 use witan_domain::{
-    AccountRole, Aggregate, CorrelationId, MessageId, ParticipantId, RoleScope, SessionId, SessionRole, Timestamp,
-    UnitId, UserId,
+    AccountRole, Aggregate, CorrelationId, MessageId, ParticipantId, RoleScope, SessionId, SessionRole, StreamId,
+    Timestamp, UnitId, UserId,
     aggregate::EventPayload,
     api_key::{ApiKey, RevokeApiKey, UseApiKey},
     audit::{AccessRefused, AuditEvent},
     chat::{Chat, RemoveMessage},
     invitation::{Invitation, RevokeInvitation},
+    media::SessionMedia,
     organization::*,
+    participant::MediaSource,
     policy::{Grant, Listing, Who},
     room::*,
     session::{EndReason, EndSession, Entry, JoinSession, MarkSessionReady, PrepareSession, Session},
@@ -106,6 +108,9 @@ async fn clinic() -> Log {
         if number % 60 == 0 {
             log.host_writes(MessageId(1_000 + number)).await;
         }
+        if number % 100 == 0 {
+            log.host_sends(StreamId(number + 1), MediaSource::Camera).await;
+        }
     }
     let (message, by) = (MessageId(1_000), ParticipantId(1_000));
     let standing = log.state::<Session>(SESSION).chat_standing(by);
@@ -143,6 +148,12 @@ fn rows_are_the_domain_s(models: &ReadModels, log: &Log) {
             Room::CATEGORY => same!(Room, find_room),
             Invitation::CATEGORY => same!(Invitation, find_invitation),
             Session::CATEGORY => same!(Session, find_session),
+            SessionMedia::CATEGORY => {
+                let session = id.parse().unwrap();
+                let streams = models.session_streams(organization, session).unwrap();
+                assert!(!streams.streams.is_empty());
+                assert_eq!(streams, log.state::<SessionMedia>(session));
+            }
             _ => {}
         }
     }
@@ -194,6 +205,8 @@ async fn no_row_of_one_tenant_is_another_s() {
     assert!(models.find_invitation(COURT, INVITATION).unwrap().is_none());
     assert!(models.find_api_key(COURT, KEY).unwrap().is_none());
     assert!(models.list_messages(COURT, SESSION, &page).unwrap().rows.is_empty());
+    assert!(models.session_streams(COURT, SESSION).unwrap().streams.is_empty());
+    assert_eq!(models.session_streams(CLINIC, SESSION).unwrap().streams.len(), 3);
     assert!(models.list_rooms(COURT, None, &page).unwrap().rows.is_empty());
     let audit = models.list_audit(COURT, &AuditFilter::default(), &page).unwrap();
     let rows = || audit.rows.iter().map(|(_, row)| row.as_ref().unwrap());

@@ -29,7 +29,7 @@ const READ_RETRIED_AFTER: Duration = Duration::from_secs(1);
 /// What a feed shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// A session's streams: its life and its chat.
+    /// A session's streams: its life, its media and its chat.
     Session(OrganizationId, SessionId),
     /// Everything of an organization.
     Organization(OrganizationId),
@@ -50,7 +50,7 @@ impl Topic {
 /// The session whose streams the event is in.
 pub fn session_of(recorded: &Recorded) -> Option<SessionId> {
     match recorded.envelope.category() {
-        "session" | "chat" => recorded.envelope.stream_id().parse().ok(),
+        "session" | "media" | "chat" => recorded.envelope.stream_id().parse().ok(),
         _ => None,
     }
 }

@@ -9,6 +9,7 @@ use witan_domain::{
     Actor, Aggregate, EventId, OrganizationId, SessionId, Timestamp,
     audit::Content,
     chat::Chat,
+    media::{MediaState, SessionMedia},
     participant::ParticipantState,
     session::{Session, SessionState},
 };
@@ -72,6 +73,17 @@ impl Default for Shown {
 pub struct Snapshot {
     pub state: SessionState,
     pub version: Option<u64>,
+    /// What was published.
+    pub media: MediaState,
+}
+
+/// Which of a session's streams of events a history is of. Chat is content, and not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Its life: who came, what hosts did, how it ended.
+    Session,
+    /// What its participants published.
+    Media,
 }
 
 impl App {
@@ -112,7 +124,9 @@ impl App {
     ) -> Result<Snapshot, Error> {
         self.may_read_session(request, session, Operation::ReadHistory).await?;
         let loaded = self.streams.read::<Session>(&Session::stream(session), |recorded| moment.has(recorded))?;
-        Ok(Snapshot { state: loaded.state, version: loaded.version })
+        let media = &SessionMedia::stream(session);
+        let media = self.streams.read::<SessionMedia>(media, |recorded| moment.has(recorded))?;
+        Ok(Snapshot { state: loaded.state, version: loaded.version, media: media.state })
     }
 
     /// At most `max` events of the session after (or, backward, before) version `from`, and whether there are more.
@@ -120,12 +134,17 @@ impl App {
         &self,
         request: &Request,
         session: SessionId,
+        part: Part,
         from: u64,
         direction: Direction,
         max: usize,
     ) -> Result<(Vec<HistoryEvent>, bool), Error> {
         let (organization, _) = self.may_read_session(request, session, Operation::ReadHistory).await?;
-        let mut page = self.store.read_stream(&Session::stream(session), from, direction, max + 1)?;
+        let stream = match part {
+            Part::Session => Session::stream(session),
+            Part::Media => SessionMedia::stream(session),
+        };
+        let mut page = self.store.read_stream(&stream, from, direction, max + 1)?;
         let more = page.len() > max;
         page.truncate(max);
         let events = page.iter().map(|recorded| self.reveal_event(organization, recorded));
@@ -151,11 +170,11 @@ impl App {
             .filter(|recorded| recorded.position == position && recorded.envelope.organization() == Some(organization));
         let recorded = own.ok_or(Error::NotFound { what: "event" })?;
         match crate::feed::session_of(&recorded) {
-            Some(session) if recorded.envelope.category() == Session::CATEGORY => {
-                self.may_read_session(request, session, Operation::ReadHistory).await?;
+            Some(session) if recorded.envelope.category() == Chat::CATEGORY => {
+                self.read_chat(request, session).await?;
             }
             Some(session) => {
-                self.read_chat(request, session).await?;
+                self.may_read_session(request, session, Operation::ReadHistory).await?;
             }
             None => {
                 let resource = organization_resource(organization);

@@ -15,6 +15,7 @@ pub mod feed;
 pub mod history;
 pub mod invitations;
 pub mod join_tokens;
+pub mod media;
 pub mod opening;
 pub mod organizations;
 pub mod parts;
@@ -30,6 +31,7 @@ mod reservations;
 mod rights;
 pub mod rooms;
 pub mod sessions;
+pub mod signals;
 pub mod sources;
 mod streams;
 #[cfg(test)]
@@ -111,6 +113,7 @@ pub struct App {
     pub(crate) merkle_log: Mutex<Option<MerkleLog>>,
     pub(crate) signer: Signer,
     pub(crate) media: Arc<dyn Media>,
+    pub(crate) entrances: signals::Entrances,
     pub(crate) sources: Sources,
     pub(crate) streams: streams::Streams,
     pub(crate) recently: authorise::Memory,
@@ -148,6 +151,7 @@ impl App {
             merkle_log: Mutex::new(Some(pieces.merkle_log)),
             signer: pieces.signer,
             media: pieces.media,
+            entrances: signals::Entrances::default(),
             sources: pieces.sources,
             recently: authorise::Memory::default(),
             used_keys: authenticate::UsedKeys::default(),

@@ -10,8 +10,10 @@ pub mod erasures;
 pub mod keys;
 pub mod ledger;
 pub mod media;
+pub mod observations;
 pub mod owners;
 pub mod sessions;
+pub mod streams;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -85,6 +87,7 @@ pub fn start(
         tokio::spawn(keys.each(Reaction::Keys)),
         tokio::spawn(deadlines::run(deadlines)),
         tokio::spawn(ledger::run(ledger)),
+        tokio::spawn(observations::run(Arc::clone(app), stop.clone())),
     ];
     (Reactors { progress }, tasks)
 }

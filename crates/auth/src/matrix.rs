@@ -227,6 +227,7 @@ below it. What the table can't show:
 * The roles that **host** (owner, admin, unit admin, host) open, enter and moderate where they hold, whatever a room's
   policies say; so does the room's owner. That they entered is in the session's record like anyone's entry.
 * **Content** (chat) is read by those who took part, whatever other role they have.
+* **Media** is entered, sent and received with the resume secret of a participant who is in; an account by itself hears nothing.
 * **Nobody that we know** opens a room, or gets a join token, where its open or its join policy has a grant for anyone, or
   for who knows the password and shows it. A user, too, opens and enters by a password that they show.
 * Whoever came in by an invitation or a guest link is a participant in one session, and nobody in any other; but whom a

@@ -245,6 +245,15 @@ operations! {
     WithdrawConsent "withdrawConsent" Mutation Session SessionsWrite;
     SendMessage "sendMessage" Mutation Session ContentWrite;
     RemoveMessage "removeMessage" Mutation Session ContentWrite;
+    EnterMedia "enterMedia" Mutation Session SessionsWrite;
+    ConnectTransport "connectTransport" Mutation Session SessionsWrite;
+    RestartIce "restartIce" Mutation Session SessionsWrite;
+    PublishStream "publishStream" Mutation Session SessionsWrite;
+    SetStreamPaused "setStreamPaused" Mutation Session SessionsWrite;
+    UnpublishStream "unpublishStream" Mutation Session SessionsWrite;
+    AcknowledgeOffer "acknowledgeOffer" Mutation Session SessionsWrite;
+    SetPreferredLayers "setPreferredLayers" Mutation Session SessionsWrite;
+    RequestKeyFrame "requestKeyFrame" Mutation Session SessionsWrite;
     ErasePerson "erasePerson" Mutation Organization PrivacyWrite;
 
     Viewer "viewer" Query Deployment _;
@@ -274,6 +283,7 @@ operations! {
     WaitingDeskChanged "waitingDeskChanged" Subscription Unit SessionsRead;
     SessionChanged "sessionChanged" Subscription Session SessionsRead;
     SessionEvents "sessionEvents" Subscription Session AuditRead;
+    SessionSignals "sessionSignals" Subscription Session SessionsRead;
     OrganizationActivity "organizationActivity" Subscription Organization AuditRead;
 
     CreateOrganization "createOrganization" CommandLine Deployment _;

@@ -14,6 +14,7 @@ pub mod event;
 mod golden;
 pub mod id;
 pub mod invitation;
+pub mod media;
 pub mod organization;
 pub mod participant;
 pub mod person;

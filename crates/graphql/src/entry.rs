@@ -2,16 +2,17 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use witan_app::{
-    Outcome,
+    Outcome, Request,
     ad_hoc::AdHocInput,
     entry::{Entered, Introduction},
     join_tokens::{Door, Ticket},
     opening::OpeningInput,
 };
-use witan_domain::{ParticipantId, SessionId, session::Session as DomainSession, settings::SettingValue};
+use witan_domain::{Actor, ParticipantId, SessionId, session::Session as DomainSession, settings::SettingValue};
 
 use crate::{
     call::{Call, Told, UserError, id},
+    media::MediaEntrance,
     moderation::SessionInput,
     mutation::inputs,
     participant::{ParticipantState, SessionRole},
@@ -83,6 +84,11 @@ pub struct EnterPayload {
     resume_secret: Option<String>,
     /// The session's id.
     session_id: Option<ID>,
+    /// The session, with who is there.
+    session: Option<Session>,
+    /// The participant's transports, once they are JOINED. Null where the deployment has no media, and where a media node did
+    /// not answer in time: then ask with `enterMedia`.
+    media: Option<MediaEntrance>,
     /// Why nothing was done; empty when it was.
     user_errors: Vec<UserError>,
     /// The position of what was recorded.
@@ -324,9 +330,19 @@ async fn enter_payload(
 ) -> async_graphql::Result<EnterPayload> {
     let (entered, told) = call.told(result, |entered| entered.outcome.position).await?;
     let state = entered.as_ref().and_then(|entered| state_of(&entered.outcome, entered.participant));
+    let (session, media) = match &entered {
+        Some(Entered { organization, session, participant, .. }) => {
+            let actor =
+                Actor::Participant { organization: *organization, session: *session, participant: *participant };
+            found_inside(call, actor, *session, state).await?
+        }
+        None => (None, None),
+    };
     Ok(EnterPayload {
         participant_id: entered.as_ref().map(|entered| entered.participant.into_id()),
         session_id: entered.as_ref().map(|entered| entered.session.into_id()),
+        session,
+        media,
         state,
         resume_secret: entered.map(|entered| entered.resume_secret),
         user_errors: told.user_errors,
@@ -343,19 +359,49 @@ async fn admitted_payload(
 ) -> async_graphql::Result<EnterPayload> {
     let (outcome, told) = call.told(result, |outcome| outcome.position).await?;
     let participant = match call.request.actor {
-        witan_domain::Actor::Participant { participant, .. } => Some(participant),
+        Actor::Participant { participant, .. } => Some(participant),
         _ => None,
     };
     let state = outcome.as_ref().zip(participant).and_then(|(outcome, participant)| state_of(outcome, participant));
+    let (found, media) = match outcome {
+        Some(_) => found_inside(call, call.request.actor.clone(), session, state).await?,
+        None => (None, None),
+    };
     Ok(EnterPayload {
         participant_id: participant.filter(|_| outcome.is_some()).map(IntoId::into_id),
         session_id: outcome.is_some().then(|| session.into_id()),
+        session: found,
+        media,
         state,
         resume_secret: None,
         user_errors: told.user_errors,
         position: told.position,
         projected: told.projected,
     })
+}
+
+/// What whoever has just come finds: the session as they see it, and, once they are in, their transports.
+async fn found_inside(
+    call: &Call<'_>,
+    actor: Actor,
+    session: SessionId,
+    state: Option<ParticipantState>,
+) -> async_graphql::Result<(Option<Session>, Option<MediaEntrance>)> {
+    let is_participant = matches!(actor, Actor::Participant { .. });
+    let request = Request::by(actor, call.request.correlation);
+    let inside = Call { services: call.services, request };
+    let found = readable(&inside, session).await?;
+    if !is_participant || state != Some(ParticipantState::Joined) {
+        return Ok((found, None));
+    }
+    let entrance = match call.app().enter_media(&inside.request, session).await {
+        Ok((entrance, _)) => entrance,
+        Err(error) => {
+            tracing::warn!(%session, code = error.code(), "whoever came in has no transports yet");
+            None
+        }
+    };
+    Ok((found, entrance.map(MediaEntrance::from)))
 }
 
 fn state_of(outcome: &Outcome<DomainSession>, participant: ParticipantId) -> Option<ParticipantState> {

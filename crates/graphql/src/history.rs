@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use witan_app::{
     Direction,
-    history::{HistoryEvent, organization_resource},
+    history::{HistoryEvent, Part, organization_resource},
     proofs::ProvedEvent,
 };
 use witan_auth::Operation;
@@ -155,16 +155,28 @@ connection!(
     Event
 );
 
+/// A stream of a session's events. Its chat is read elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "Part")]
+pub enum HistoryPart {
+    /// Its life: who came, what hosts did, how it ended.
+    Session,
+    /// What its participants published, muted and ended.
+    Media,
+}
+
 /// A page of a session's own events, in order.
 pub async fn session_history(
     call: &Call<'_>,
     session: SessionId,
+    part: HistoryPart,
     first: i32,
     after: Option<String>,
 ) -> async_graphql::Result<EventConnection> {
     let page = PageInput::new(Some(first), after, None, None).page()?;
     let from = versions::after(page.after.as_deref())?;
-    let history = call.app().session_history(&call.request, session, from, Direction::Forward, page.rows_max);
+    let history =
+        call.app().session_history(&call.request, session, part.into(), from, Direction::Forward, page.rows_max);
     let (events, more) = history.await.map_err(shown)?;
     let rows = events.into_iter().map(|event| (versions::cursor(event.version), event)).collect();
     let listed = witan_projections::Listed { rows, more };

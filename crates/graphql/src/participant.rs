@@ -15,6 +15,7 @@ use witan_domain::{
 
 use crate::{
     call::{Call, PrivateText},
+    media::{MediaStream, Streams},
     refusal,
     scalars::{DateTime, IntoId},
 };
@@ -109,14 +110,14 @@ impl Wanted {
     }
 }
 
-/// Refuses who may not see who is in the session.
+/// Refuses who may not see who is in the session: whoever may read that, may read what they published.
 pub async fn may_read_participants(call: &Call<'_>, state: &SessionState) -> async_graphql::Result<()> {
     let Some(record) = state.record() else { return Ok(()) };
     let resource = session_resource(&call.request.actor, record.organization, state);
     call.authorise(Operation::ReadParticipants, &resource).await
 }
 
-pub fn people(record: &SessionRecord, wanted: &Wanted) -> Vec<Participant> {
+pub fn people(record: &SessionRecord, wanted: &Wanted, streams: &Streams) -> Vec<Participant> {
     let all = &record.participants;
     let rest: &[DomainParticipant] = match wanted.after {
         // After somebody who is none of them comes nobody.
@@ -126,7 +127,9 @@ pub fn people(record: &SessionRecord, wanted: &Wanted) -> Vec<Participant> {
         },
         None => all,
     };
-    let participant = |there: &DomainParticipant| Participant { session: record.session, participant: there.clone() };
+    let session = record.session;
+    let participant =
+        |there: &DomainParticipant| Participant { session, participant: there.clone(), streams: streams.clone() };
     rest.iter().take(wanted.rows).map(participant).collect()
 }
 
@@ -134,6 +137,7 @@ pub fn people(record: &SessionRecord, wanted: &Wanted) -> Vec<Participant> {
 pub struct Participant {
     pub session: SessionId,
     pub participant: DomainParticipant,
+    streams: Streams,
 }
 
 /// One person's presence in one session.
@@ -193,6 +197,16 @@ impl Participant {
     /// The sources that a host muted and that were not unmuted since.
     async fn muted(&self) -> Vec<MediaSource> {
         self.participant.muted.iter().map(|source| (*source).into()).collect()
+    }
+
+    /// What they published, in the order it began, with what has ended.
+    async fn streams(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<MediaStream>> {
+        self.streams.list(&Call::query(ctx)?, self.session, Some(self.participant.participant))
+    }
+
+    /// For how many milliseconds they have spoken, as media nodes measured it, by the minute.
+    async fn spoken_milliseconds(&self, ctx: &Context<'_>) -> async_graphql::Result<u64> {
+        self.streams.spoken(&Call::query(ctx)?, self.session, self.participant.participant)
     }
 
     /// Put on hold by a host.

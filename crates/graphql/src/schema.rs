@@ -14,6 +14,7 @@ use crate::{
     history::HistoryQuery,
     http::Schemas,
     invitation::{Invitation, InvitationMutation, InvitationQuery},
+    media::MediaMutation,
     moderation::ModerationMutation,
     organization::{Organization, OrganizationMutation, OrganizationQuery},
     person::PersonMutation,
@@ -131,6 +132,7 @@ pub struct MutationRoot(
     EntryMutation,
     ModerationMutation,
     MessageMutation,
+    MediaMutation,
 );
 
 /// The schema that witan serves.

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
-use witan_app::{Outcome, history::Moment, sessions::session_resource};
+use witan_app::{
+    Outcome,
+    history::{Moment, Snapshot},
+    sessions::session_resource,
+};
 use witan_auth::Operation;
 use witan_domain::{
     Aggregate, ParticipantId, SessionId,
@@ -18,6 +22,8 @@ use crate::{
     call::{Call, PrivateText, UserError, shown, stored},
     chat::MessageConnection,
     connection::{PageInput, connection, edges, visible},
+    history::HistoryPart,
+    media::{MediaStream, Streams},
     participant::{PARTICIPANTS_ROWS_DEFAULT, Participant, Wanted, may_read_participants, people},
     refusal,
     scalars::{DateTime, IntoId, Position},
@@ -184,7 +190,23 @@ impl Session {
         may_read_participants(&call, &self.row.state).await?;
         let record = self.record()?;
         let participant = record.participant(wanted).cloned();
-        Ok(participant.map(|participant| Participant { session: record.session, participant }))
+        Ok(participant.map(|participant| {
+            let streams = Streams::default();
+            Participant { session: record.session, participant, streams }
+        }))
+    }
+
+    /// What was published in it, in the order it began, with what has ended: for whoever may read its participants.
+    async fn streams(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whether only what is published now is shown.", default = false)] live: bool,
+    ) -> async_graphql::Result<Vec<MediaStream>> {
+        let call = Call::query(ctx)?;
+        may_read_participants(&call, &self.row.state).await?;
+        let mut streams = Streams::default().list(&call, self.record()?.session, None)?;
+        streams.retain(|stream| !live || stream.is_live());
+        Ok(streams)
     }
 
     /// How many are in now.
@@ -272,14 +294,15 @@ impl Session {
         crate::chat::list_messages(&Call::query(ctx)?, self.record()?.session, &page).await
     }
 
-    /// The session's events, in order: who did what, when. `after` and `before` are versions of its stream.
+    /// The session's events, in order: who did what, when.
     async fn history(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "So many events: 1 to 100.", default = 20)] first: i32,
         #[graphql(desc = "The cursor after which the page begins.")] after: Option<String>,
+        #[graphql(desc = "Of which of its streams.", default_with = "HistoryPart::Session")] part: HistoryPart,
     ) -> async_graphql::Result<crate::history::EventConnection> {
-        crate::history::session_history(&Call::query(ctx)?, self.record()?.session, first, after).await
+        crate::history::session_history(&Call::query(ctx)?, self.record()?.session, part, first, after).await
     }
 
     /// The position of its newest event.
@@ -297,6 +320,7 @@ impl Session {
 pub struct SessionSnapshot {
     pub state: SessionState,
     pub version: Option<u64>,
+    streams: Streams,
 }
 
 /// A session as it was at some moment, folded from its own stream. Its chat is a stream of its own: each message says when
@@ -346,7 +370,16 @@ impl SessionSnapshot {
         // What someone may is asked of the session as it is now: who came later may look back.
         let allowed = call.app().may_read_session(&call.request, record.session, Operation::ReadParticipants);
         allowed.await.map_err(shown)?;
-        Ok(people(record, &wanted))
+        Ok(people(record, &wanted, &self.streams))
+    }
+
+    /// What had been published, with what had ended.
+    async fn streams(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<MediaStream>> {
+        let call = Call::query(ctx)?;
+        let Some(record) = self.state.record() else { return Ok(Vec::new()) };
+        let allowed = call.app().may_read_session(&call.request, record.session, Operation::ReadParticipants);
+        allowed.await.map_err(shown)?;
+        self.streams.list(&call, record.session, None)
     }
 
     /// How many were in.
@@ -409,7 +442,8 @@ async fn snapshot(
         }
     };
     let snapshot = call.app().session_as_of(&call.request, session, moment).await.map_err(shown)?;
-    Ok(SessionSnapshot { state: snapshot.state, version: snapshot.version })
+    let Snapshot { state, version, media } = snapshot;
+    Ok(SessionSnapshot { state, version, streams: Streams::then(media) })
 }
 
 /// What a mutation of a session answers.

@@ -13,8 +13,9 @@ use crate::{
     desk::WaitingDesk,
     history::Event,
     response::Subscriber,
-    scalars::Position,
+    scalars::{Json, Position},
     session::Session,
+    signals::{SessionSignal, signals},
 };
 
 /// The root of subscriptions.
@@ -44,6 +45,35 @@ impl SubscriptionRoot {
             Box::pin(async move { app.may_still_read(&request, session, Operation::SessionEvents).await })
         });
         Ok(events(Arc::clone(&call.services.app), feed, subscriber))
+    }
+
+    /// What a participant is told while they are in the session: its events, from now on or after a position, without gap or
+    /// duplicate, and what a media node says to them. It ends with the session. For participants, by their resume secret.
+    async fn session_signals(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The session's id.")] session_id: ID,
+        #[graphql(desc = "Events begin after this position; without it, with what is recorded from now on.")]
+        after: Option<Position>,
+        #[graphql(
+            desc = "What the client can receive: mediasoup-client's `device.recvRtpCapabilities`, at most 64 KiB, 10 \
+                          deep. With them streams are offered, those that there are and all that come; a participant's \
+                          newest subscription gets the offers. Without them nothing comes but events."
+        )]
+        rtp_capabilities: Option<Json>,
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<SessionSignal>>> {
+        let call = Call::query(ctx)?;
+        let session: SessionId = crate::call::id("sessionId", &session_id)?;
+        let after = after.map(|position| witan_app::Position(position.0));
+        let capabilities = rtp_capabilities.map(|Json(capabilities)| capabilities);
+        let found = call.app().session_signals(&call.request, session, after, capabilities).await.map_err(shown)?;
+        let subscriber = ctx.data::<Subscriber>()?.clone();
+        let (app, request) = (Arc::clone(&call.services.app), call.request.clone());
+        subscriber.allowed_while(move || {
+            let (app, request) = (Arc::clone(&app), request.clone());
+            Box::pin(async move { app.may_still_read(&request, session, Operation::SessionSignals).await })
+        });
+        Ok(signals(Arc::clone(&call.services.app), found, subscriber))
     }
 
     /// Everything that happens in the organization, from now on or after a position, without content.

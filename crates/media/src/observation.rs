@@ -28,6 +28,9 @@ pub enum Observed {
     StreamEnded { session: SessionId, participant: ParticipantId, stream: StreamId, why: StreamEnd },
     /// The participant's connection to the node is gone: closed by the client, or silent for too long.
     TransportLost { session: SessionId, participant: ParticipantId },
+    /// For how many milliseconds people spoke since the observation of this kind before: told each minute in which somebody
+    /// did, and at the session's end.
+    Spoke { session: SessionId, speech: Vec<(ParticipantId, u64)> },
     /// A part of the node failed and took this session with it; it can be opened anew.
     SessionLost { session: SessionId },
 }

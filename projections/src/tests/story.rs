@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use witan_domain::{
     Actor, Aggregate, ApiKeyId, CorrelationId, EventId, EventPayload, InvitationId, MessageId, OrganizationId,
-    ParticipantId, PersonId, Private, RoomId, SessionId, SessionRole, Timestamp, TokenId, UnitId, UserId,
+    ParticipantId, PersonId, Private, RoomId, SessionId, SessionRole, StreamId, Timestamp, TokenId, UnitId, UserId,
     chat::{Chat, RemoveMessage, SendMessage},
+    media::{MuteStream, PublishStream, SessionMedia, UnpublishStream},
     participant::{Arrival, ConsentPurpose, MediaSource},
     private::Ciphertext,
     session::*,
@@ -209,6 +210,21 @@ impl Log {
         let standing = self.state::<Session>(SESSION).chat_standing(author);
         let text = private(DOCTOR, "hello");
         self.does::<Chat>(CLINIC, SESSION, SendMessage { message, author, text, standing, now: self.now }).await;
+    }
+
+    /// The host publishes a source anew: the stream before it, if any, ends.
+    pub async fn host_sends(&mut self, stream: StreamId, source: MediaSource) {
+        let (participant, now) = (ParticipantId(1_000), self.now);
+        let before = self.state::<SessionMedia>(SESSION);
+        if let Some(old) = before.live().find(|old| old.participant == participant && old.source == source) {
+            let unpublish = UnpublishStream { stream: old.stream, participant, now };
+            self.does::<SessionMedia>(CLINIC, SESSION, unpublish).await;
+        }
+        let standing = self.state::<Session>(SESSION).media_standing(participant);
+        let (kind, codec, layers, muted) = (source.kind(), "VP8".to_owned(), 3, false);
+        let publish = PublishStream { stream, participant, source, kind, codec, layers, muted, standing, now };
+        self.does::<SessionMedia>(CLINIC, SESSION, publish).await;
+        self.does::<SessionMedia>(CLINIC, SESSION, MuteStream { stream, participant, now }).await;
     }
 
     async fn someone_writes(

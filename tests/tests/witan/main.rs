@@ -14,6 +14,7 @@ mod docs;
 mod doors;
 mod hostile;
 mod hostile_readers;
+mod media;
 mod merkle_oracle;
 mod metrics;
 mod operator;

@@ -12,7 +12,7 @@ use witan_domain::{
 use witan_event_store::{Follower, Recorded};
 use witan_media::{MediaError, MediaMode};
 
-use super::{BATCH_EVENTS, Reaction, Run, because_of, settled, stopped};
+use super::{BATCH_EVENTS, Reaction, Run, because_of, settled, stopped, streams};
 use crate::{App, Error, Request};
 
 /// How often a session whose media could not be opened is tried again.
@@ -103,15 +103,15 @@ pub(crate) async fn react(app: &App, recorded: &Recorded) -> Result<(), Error> {
         None => Ok(()),
     };
     match result {
-        Ok(()) => Ok(()),
+        Ok(()) => {}
         // A node that does not carry the session has nothing to enforce in it; a lost one is interrupted elsewhere.
         Err(
             error @ (MediaError::NoNode | MediaError::Node(_) | MediaError::Invalid { .. } | MediaError::NotThere(_)),
         ) => {
             tracing::warn!(%session, %error, "media did not take the decision");
-            Ok(())
         }
     }
+    streams::follow(app, &because_of(recorded)?, organization, session, &event, envelope.recorded_at()).await
 }
 
 async fn enforce(app: &App, live: &SessionRecord, event: &SessionEvent) -> Result<(), MediaError> {

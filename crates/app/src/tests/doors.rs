@@ -6,6 +6,7 @@ use witan_event_store::EventStore;
 
 use crate::{
     entry::Entered,
+    history::Part,
     join_tokens::{Door, STRANGERS_AT_ONCE, Ticket},
     opening::OpeningInput,
     passwords::WRONG_PASSWORDS_AT_ONCE,
@@ -203,7 +204,7 @@ async fn anyone_comes_in_by_the_lobby_and_may_no_more_than_a_guest() {
         code(app.end_session(&ask(), session).await),
         code(app.lock_session(&ask(), session).await),
         code(app.remove_participant(&ask(), session, entered.participant, false, None).await),
-        code(app.session_history(&ask(), session, 0, Direction::Forward, 1).await),
+        code(app.session_history(&ask(), session, Part::Session, 0, Direction::Forward, 1).await),
         code(app.disable_room(&ask(), door.room).await),
         code(app.create_join_token(&ask(), Door::Session(session), None).await),
         code(app.organization_activity(&ask(), None).await),

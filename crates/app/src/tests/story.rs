@@ -12,7 +12,13 @@ use witan_domain::{
 };
 use witan_media::FakeMedia;
 
-use crate::{history::Moment, opening::OpeningInput, sessions::Reason, testing::*, *};
+use crate::{
+    history::{Moment, Part},
+    opening::OpeningInput,
+    sessions::Reason,
+    testing::*,
+    *,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consultation() {
@@ -111,15 +117,18 @@ async fn histories_reveal_and_hide() {
     let (host, _) = world.host_joins(&tenant, session).await;
     let (patient, _) = world.is_let_in(&tenant, &host, "Pat").await;
     let ask = world.ask(&tenant.host);
-    let (first, more) = app.session_history(&ask, session, 0, Direction::Forward, 3).await.unwrap();
+    let (first, more) = app.session_history(&ask, session, Part::Session, 0, Direction::Forward, 3).await.unwrap();
     assert_eq!((first.len(), more), (3, true));
-    let (all, more) = app.session_history(&ask, session, 0, Direction::Forward, 100).await.unwrap();
+    let (all, more) = app.session_history(&ask, session, Part::Session, 0, Direction::Forward, 100).await.unwrap();
     assert!(!more && all[..3] == first[..]);
     let knock = all.iter().find(|event| event.kind == "ParticipantKnocked").unwrap();
     assert_eq!(knock.data["arrival"]["display_name"]["value"], "Pat");
     let text = serde_json::to_string(&all.iter().map(|event| &event.data).collect::<Vec<_>>()).unwrap();
     assert!(!text.contains("secret") && !text.contains("ciphertext"), "{text}");
-    assert_eq!(code(app.session_history(&world.ask(&patient), session, 0, Direction::Forward, 3).await), "FORBIDDEN");
+    assert_eq!(
+        code(app.session_history(&world.ask(&patient), session, Part::Session, 0, Direction::Forward, 3).await),
+        "FORBIDDEN"
+    );
     app.event_at(&ask, knock.position).await.unwrap();
     assert_eq!(code(app.event_at(&ask, Position(1)).await), "NOT_FOUND", "the deployment's own event");
     assert_eq!(code(app.event_at(&ask, Position(10_000)).await), "NOT_FOUND");
@@ -164,7 +173,7 @@ async fn erase_person() {
     let stream = Session::stream(session);
     assert_eq!(app.reveal(tenant.organization, &stream, "display_name", &there.display_name).unwrap(), None);
     let ask = world.ask(&tenant.host);
-    let (events, _) = app.session_history(&ask, session, 0, Direction::Forward, 100).await.unwrap();
+    let (events, _) = app.session_history(&ask, session, Part::Session, 0, Direction::Forward, 100).await.unwrap();
     let knock = events.iter().find(|event| event.kind == "ParticipantKnocked").unwrap();
     assert_eq!(knock.data["arrival"]["display_name"]["erased"], true);
     assert!(knock.data["arrival"]["display_name"]["value"].is_null());

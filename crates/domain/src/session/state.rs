@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     OrganizationId, ParticipantId, PersonId, Private, RoomId, SessionId, Timestamp, TokenId, UnitId,
     chat::ChatStanding,
+    media::MediaStanding,
     participant::{Participant, ParticipantState},
     settings::{EffectiveSettings, Purpose, SettingValue, WhenHostLeaves},
 };
@@ -52,6 +53,24 @@ impl SessionState {
                 chat: facts.settings.values.chat,
             },
             Some(_) | None => ChatStanding::NotIn,
+        }
+    }
+
+    /// What this participant may publish in the session: the fact that a command to its media's stream carries.
+    pub fn media_standing(&self, participant: ParticipantId) -> MediaStanding {
+        let Some(facts) = self.live() else {
+            return MediaStanding::SessionNotLive;
+        };
+        match facts.participant(participant) {
+            Some(found) if found.state.is_in() => MediaStanding::In {
+                role: found.role,
+                held: found.held,
+                muted: found.muted.clone(),
+                who_may_publish: facts.settings.values.who_may_publish,
+                screen_share: facts.settings.values.screen_share,
+                interrupted: facts.interrupted_since.is_some(),
+            },
+            Some(_) | None => MediaStanding::NotIn,
         }
     }
 }

@@ -97,8 +97,8 @@ impl World {
                 refused.insert(id);
             }
         }
-        for id in
-            ["sessionEvents", "sessionChanged", "waitingDeskChanged"].into_iter().filter(|id| !refused.contains(*id))
+        let feeds = ["sessionEvents", "sessionChanged", "sessionSignals", "waitingDeskChanged"];
+        for id in feeds.into_iter().filter(|id| !refused.contains(*id))
         {
             wrong.push(format!("{} was not refused {id}", caller.name()));
         }

@@ -108,6 +108,10 @@ const ROLE: &str = r#"{ "input": { "role": "MEMBER" } }"#;
 const FORGED: &str = r#"{ "input": { "joinToken": "forged", "displayName": "Nobody" } }"#;
 const INTO_SESSION: &str = r#"{ "input": { "sessionId": "$sessionId" } }"#;
 
+/// Of a deployment without media, where there are none of these.
+const NO_STREAM: &str = r#"{ "input": { "streamId": "stream_01ARZ3NDEKTSV4RRFFQ69G5FAV" } }"#;
+const NO_OFFER: &str = r#"{ "input": { "offerId": "offer_01ARZ3NDEKTSV4RRFFQ69G5FAV" } }"#;
+
 const AS_IT_IS: &str = r#"{ "input": { "continuesId": "$absent" } }"#;
 const BY_SESSION: &str = r#"{ "input": { "sessionId": "$sessionId", "roomId": "$absent" } }"#;
 const BY_ROOM: &str = r#"{ "input": { "roomId": "$roomId", "sessionId": "$absent" } }"#;
@@ -214,6 +218,16 @@ pub const ROWS: &[Row] = &[
     change("sendMessage", &["sendMessage"]),
     // A message that is not there, in a chat that is.
     change("removeMessage", &["removeMessage"]).in_vain(r#"{ "input": { "messageId": "$noMessageId" } }"#),
+    change("enterMedia", &["enterMedia"]),
+    change("connectTransport", &["connectTransport"]),
+    change("restartIce", &["restartIce"]),
+    change("publishStream", &["publishStream"]),
+    change("setStreamPaused", &["setStreamPaused"]).with(NO_STREAM),
+    change("unpublishStream", &["unpublishStream"]).with(NO_STREAM),
+    change("acknowledgeOffer", &["acknowledgeOffer"]).with(NO_OFFER),
+    change("setPreferredLayers", &["setPreferredLayers"]).with(NO_OFFER),
+    change("requestKeyFrame", &["requestKeyFrame"]).with(NO_OFFER),
+    row(Root::Subscription, "sessionSignals", r#"{ "sessionId": "$sessionId", "after": "0" }"#, &["sessionSignals"]),
     row(Root::Subscription, "sessionEvents", r#"{ "sessionId": "$sessionId", "after": "0" }"#, &["sessionEvents"]),
     row(Root::Subscription, "waitingDeskChanged", r#"{ "unitId": "$unitId" }"#, &["waitingDeskChanged"]),
     row(Root::Subscription, "sessionChanged", r#"{ "sessionId": "$sessionId" }"#, &["sessionChanged"]),
@@ -262,6 +276,8 @@ const CHAT: &str = "session(id: $sessionId) { messages(first: 100) { edges { nod
 const AT_FIRST: &str = "sessionAsOf(id: $sessionId, position: $sessionPosition) { participants { id } }";
 const AS_OF: &str = "session(id: $sessionId) { asOf(position: $sessionPosition) { status version } }";
 const THEN: &str = "sessionAsOf(id: $sessionId, position: $chatPosition) { participants { id } }";
+
+const STREAMS_THEN: &str = "sessionAsOf(id: $sessionId, position: $chatPosition) { streams { id } }";
 
 const LOOKS_BACK: &[&str] = &["readHistory", "readParticipants"];
 
@@ -370,6 +386,13 @@ pub const BELOW: &[Below] = &[
     ),
     below(
         "Session",
+        "streams",
+        "session(id: $sessionId) { streams(live: false) { id } }",
+        At("/session/streams"),
+        &["readSession", "readParticipants"],
+    ),
+    below(
+        "Session",
         "recordId",
         "session(id: $sessionId) { recordId { value } }",
         At("/session/recordId"),
@@ -385,21 +408,26 @@ pub const BELOW: &[Below] = &[
     // Guests too see which room they are in.
     below("Session", "room", "session(id: $sessionId) { room { id } }", At("/session/room"), &["readSession"]),
     below("Session", "asOf", AS_OF, At("/session/asOf"), &["readSession", "readHistory"]),
+    below("SessionSnapshot", "streams", STREAMS_THEN, At("/sessionAsOf/streams"), LOOKS_BACK),
     below("SessionSnapshot", "participants", AT_FIRST, At("/sessionAsOf/participants"), LOOKS_BACK),
     below("SessionSnapshot", "participants", THEN, Names("participantId"), LOOKS_BACK),
 ];
 
 /// Fields that lead on and are shown to whoever is shown what they are in.
 pub const PARTS: &[(&str, &str)] = &[
+    ("EventSignal", "event"),
     ("Invitation", "displayName"),
     ("Invitation", "email"),
     ("Invitation", "externalId"),
+    ("MediaEntrance", "receiveTransport"),
+    ("MediaEntrance", "sendTransport"),
     ("Message", "text"),
     ("Organization", "fullName"),
     ("Organization", "owners"),
     ("Organization", "postalAddress"),
     ("Organization", "taxId"),
     ("Participant", "displayName"),
+    ("Participant", "streams"),
     ("Room", "people"),
     // Whoever sees the desk of a unit reads its rooms.
     ("WaitingDesk", "waiting"),

@@ -146,7 +146,8 @@ impl Schema {
     pub fn selection(&self, of: &str, is_guarded: &dyn Fn(&str, &str) -> bool) -> String {
         match self.types.get(of).and_then(|told| told["kind"].as_str()) {
             Some("OBJECT") => {}
-            Some("INTERFACE" | "UNION") => return " { __typename id }".to_owned(),
+            Some("INTERFACE") => return " { __typename id }".to_owned(),
+            Some("UNION") => return " { __typename }".to_owned(),
             _ => return String::new(),
         }
         let asked = self.fields(of).into_iter().filter(|field| {
@@ -169,7 +170,10 @@ impl Schema {
             .map(|field| match (field.of.is_leaf(), field.name.as_str()) {
                 (true, _) => field.name,
                 (false, "userErrors") => "userErrors { code field message }".to_owned(),
-                (false, _) => format!("{} {{ id }}", field.name),
+                (false, _) if self.fields(&field.of.name).iter().any(|inner| inner.name == "id") => {
+                    format!("{} {{ id }}", field.name)
+                }
+                (false, _) => format!("{} {{ __typename }}", field.name),
             })
             .collect();
         format!(" {{ {} }}", parts.join(" "))
@@ -214,6 +218,7 @@ impl Schema {
         match of.name.as_str() {
             "Int" => json!(1),
             "Boolean" => json!(false),
+            "JSON" => json!({}),
             // Good as a name, a slug, a login, a language.
             "String" => json!("en"),
             name => {
