@@ -109,7 +109,7 @@ fn changed(recorded: &Recorded) -> [Option<Watched>; 2] {
     let session = || envelope.stream_id().parse().ok().map(|session| Watched::Session(organization, session));
     match envelope.category() {
         "session" => [session(), Some(Watched::Desks(organization))],
-        "chat" => [session(), None],
+        "chat" | "media" => [session(), None],
         "invitation" | "room" => [None, Some(Watched::Desks(organization))],
         _ => [None, None],
     }

@@ -176,7 +176,7 @@ impl Session {
     ) -> async_graphql::Result<Vec<Participant>> {
         let wanted = Wanted::try_new(first, after.as_ref())?;
         may_read_participants(&Call::query(ctx)?, &self.row.state).await?;
-        Ok(people(self.record()?, &wanted))
+        Ok(people(self.record()?, &wanted, &Streams::default()))
     }
 
     /// One participant.
