@@ -192,13 +192,11 @@ impl App {
         after: Option<Position>,
     ) -> Result<SessionFeed, Error> {
         let (organization, state) = self.may_read_session(request, session, Operation::SessionEvents).await?;
-        let resource = session_resource(&request.actor, organization, &state);
-        let with_chat = self.allows(request, Operation::ReadChat, &resource).await;
-        if with_chat {
-            self.record_read(request, organization, session, Content::Chat).await?;
-        }
+        drop(state);
+        let mut chat = ChatReader { request: request.clone(), organization, session, asked: None, allowed: false };
+        chat.may_read(self).await?;
         let feed = self.feeds.open(Topic::Session(organization, session), after)?;
-        Ok(SessionFeed { feed, organization, with_chat })
+        Ok(SessionFeed { feed, organization, chat: Some(chat) })
     }
 
     /// Everything that happens in the organization. Content stays out: chat is read in its session.
@@ -210,7 +208,7 @@ impl App {
         let organization = request.organization()?;
         self.authorise(request, Operation::OrganizationActivity, &organization_resource(organization)).await?;
         let feed = self.feeds.open(Topic::Organization(organization), after)?;
-        Ok(SessionFeed { feed, organization, with_chat: false })
+        Ok(SessionFeed { feed, organization, chat: None })
     }
 
     /// The same event for all who follow it. What was revealed before somebody was erased is revealed anew.
@@ -265,7 +263,35 @@ pub fn organization_resource(organization: OrganizationId) -> Resource {
 pub struct SessionFeed {
     feed: Feed,
     organization: OrganizationId,
-    with_chat: bool,
+    /// Who would read chat by it; none where there is no chat for anyone.
+    chat: Option<ChatReader>,
+}
+
+/// For how long it is believed that someone may read a session's chat, or may not.
+const CHAT_ASKED_AFTER_SECONDS: u64 = 2;
+
+/// Somebody who follows a session, and whether they may read its chat: asked again while they follow, since a right may come
+/// and go, and each hour in which they read is in the audit trail.
+struct ChatReader {
+    request: Request,
+    organization: OrganizationId,
+    session: SessionId,
+    asked: Option<Timestamp>,
+    allowed: bool,
+}
+
+impl ChatReader {
+    async fn may_read(&mut self, app: &App) -> Result<bool, Error> {
+        let now = app.sources.now();
+        if self.asked.is_none_or(|asked| asked.plus_seconds(CHAT_ASKED_AFTER_SECONDS) <= now) {
+            self.allowed = app.may_still_read(&self.request, self.session, Operation::ReadChat).await;
+            self.asked = Some(now);
+            if self.allowed {
+                app.record_read(&self.request, self.organization, self.session, Content::Chat).await?;
+            }
+        }
+        Ok(self.allowed)
+    }
 }
 
 impl SessionFeed {
@@ -278,7 +304,12 @@ impl SessionFeed {
     pub async fn next(&mut self, app: &App) -> Result<Arc<HistoryEvent>, Error> {
         loop {
             let recorded = self.feed.next().await?;
-            if self.with_chat || recorded.envelope.category() != Chat::CATEGORY {
+            let shown = match &mut self.chat {
+                _ if recorded.envelope.category() != Chat::CATEGORY => true,
+                Some(reader) => reader.may_read(app).await?,
+                None => false,
+            };
+            if shown {
                 return app.show_event(self.organization, &recorded);
             }
         }

@@ -69,7 +69,7 @@ impl SubscriptionRoot {
         let found = call.app().session_signals(&call.request, session, after, capabilities).await.map_err(shown)?;
         let subscriber = ctx.data::<Subscriber>()?.clone();
         let (app, request) = (Arc::clone(&call.services.app), call.request.clone());
-        subscriber.allowed_while(move || {
+        subscriber.allowed_while(format!("the signals of {session}"), move || {
             let (app, request) = (Arc::clone(&app), request.clone());
             Box::pin(async move { app.may_still_read(&request, session, Operation::SessionSignals).await })
         });

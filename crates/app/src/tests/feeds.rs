@@ -166,6 +166,31 @@ async fn a_feed_shows_chat_only_to_those_who_may_read_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_shows_no_more_chat_to_those_who_may_read_it_no_longer() {
+    let world = World::new();
+    let feeds = world.feeds();
+    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let session = world.opens(&tenant).await;
+    let (host, _) = world.host_joins(&tenant, session).await;
+    let (pat, entered) = world.is_let_in(&tenant, &host, "Pat").await;
+    let mut feed = app.session_events(&world.ask(&pat), session, None).await.unwrap();
+    app.send_message(&world.ask(&host), session, "Before").await.unwrap();
+    world.clock.pass(1);
+    app.remove_participant(&world.ask(&host), session, entered.participant, false, None).await.unwrap();
+    world.clock.pass(2);
+    app.send_message(&world.ask(&host), session, "After").await.unwrap();
+    app.end_session(&world.ask(&host), session).await.unwrap();
+    let mut kinds = Vec::new();
+    while kinds.last().is_none_or(|kind| kind != "SessionEnded") {
+        kinds.push(feed.next(app).await.unwrap().kind.clone());
+        world.clock.pass(1);
+    }
+    let messages = kinds.iter().filter(|kind| *kind == "MessageSent").count();
+    assert_eq!(messages, 0, "they were read after the removal: {kinds:?}");
+    feeds.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_goes_leaves_nothing_behind() {
     let world = World::new();
     let topic = Topic::Session(CLINIC, SESSION);
