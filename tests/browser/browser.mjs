@@ -1,6 +1,7 @@
 // Browsers for the tests: Debian's Chromium, with a fake camera and a fake microphone, one profile for each person.
 
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -26,6 +27,8 @@ const FLAGS = [
 ];
 const WAIT_MS = 30_000;
 const SCREENSHOTS = process.env.WITAN_SCREENSHOTS;
+
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const profiles = [];
 
@@ -116,6 +119,18 @@ export class Person {
 
   async inCall() {
     await this.button("Leave").waitFor({ state: "visible" });
+  }
+
+  /** What the screen lacks for who can't see it well, or uses a keyboard: WCAG 2.2, level AA, as far as a program can tell. */
+  async isAccessible(what) {
+    // By the debugger, which no policy of the page holds up.
+    await this.page.evaluate(AXE);
+    const found = await this.page.evaluate(async () => {
+      const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+      const { violations } = await globalThis.axe.run(document, { runOnly: { type: "tag", values: tags } });
+      return violations.flatMap(({ id, nodes }) => nodes.map(({ html, any }) => `${id}: ${html.slice(0, 160)} ${any[0]?.message ?? ""}`));
+    });
+    if (found.length > 0) throw new Error(`${what} is not accessible:\n  ${found.join("\n  ")}`);
   }
 
   async shot(name) {

@@ -29,6 +29,7 @@ await play("a call of three", async ({ arrives, step }) => {
   await host.presses("Use it");
   await host.button("Turn camera off").waitFor();
   await host.shot("prejoin");
+  await host.isAccessible("prejoin");
   await host.joinsAs("Dr. Vega");
   await host.presses("Open the session");
   await host.inCall();
@@ -66,6 +67,7 @@ await play("a call of three", async ({ arrives, step }) => {
     await receives(person, "audio", 2);
   }
   await host.shot("call-grid");
+  await host.isAccessible("call-grid");
   await clara.shot("call-phone");
 
   step("a mute stops the packets");
@@ -106,6 +108,7 @@ await play("a call of three", async ({ arrives, step }) => {
   await host.sees("Peter Lang’s screen");
   await host.page.emulateMedia({ colorScheme: "dark" });
   await host.shot("call-screen-dark");
+  await host.isAccessible("call-screen-dark");
   await peter.presses("Stop sharing");
   await receives(host, "video", 2);
 

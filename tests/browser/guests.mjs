@@ -27,6 +27,7 @@ await play("guests: by a password, denied, removed; a narrow screen in Portugues
   await guest.presses("Entrar");
   await guest.sees("Você está na sala de espera");
   await guest.shot("guest-lobby-phone");
+  await guest.isAccessible("guest-lobby-phone");
   await host.sees("Robin Silva waits in the lobby");
 
   step("who is denied is told so, and may knock again");
@@ -40,6 +41,7 @@ await play("guests: by a password, denied, removed; a narrow screen in Portugues
   await host.presses("Admit: Robin Silva");
   await guest.button("Sair").waitFor();
   await guest.shot("guest-call-phone");
+  await guest.isAccessible("guest-call-phone");
 
   step("an invitation that is none is told");
   const stranger = await arrives("stranger");
@@ -54,5 +56,6 @@ await play("guests: by a password, denied, removed; a narrow screen in Portugues
   await host.page.getByRole("dialog").getByRole("button", { name: "Remove", exact: true }).click();
   await guest.sees("Você foi removido da sessão");
   await guest.shot("guest-removed-phone");
+  await guest.isAccessible("guest-removed-phone");
   await host.sees("Robin Silva has left");
 });

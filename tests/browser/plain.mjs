@@ -14,9 +14,11 @@ await play("without media: host and guest, lobby, chat, consent, hold, the end",
   check("the secret is not in the address", !guest.page.url().includes("invite_"));
   await guest.sees("This server carries no audio or video");
   await guest.shot("plain-prejoin");
+  await guest.isAccessible("plain-prejoin");
   await guest.joinsAs("Peter Lang");
   await guest.sees("The session has not begun");
   await guest.shot("plain-not-live");
+  await guest.isAccessible("plain-not-live");
 
   step("the host signs in, and opens the session");
   const host = await arrives("host");
@@ -38,6 +40,7 @@ await play("without media: host and guest, lobby, chat, consent, hold, the end",
   step("the guest knocks by themselves, and is admitted");
   await guest.sees("You are in the lobby");
   await guest.shot("plain-lobby");
+  await guest.isAccessible("plain-lobby");
   await host.presses(/^People/);
   await host.presses("Admit: Peter Lang");
   await guest.inCall();
@@ -60,6 +63,7 @@ await play("without media: host and guest, lobby, chat, consent, hold, the end",
   await host.presses("Send");
   await guest.sees("Then let us look at it together.");
   await host.shot("plain-chat");
+  await host.isAccessible("plain-chat");
 
   step("the guest reloads, and is the same participant");
   await guest.page.reload();
@@ -80,6 +84,7 @@ await play("without media: host and guest, lobby, chat, consent, hold, the end",
   await host.presses("Lock session");
   await guest.sees("Locked", { exact: true });
   await host.shot("plain-people");
+  await host.isAccessible("plain-people");
 
   step("the host ends it for all");
   await host.presses("End for all");
@@ -90,6 +95,7 @@ await play("without media: host and guest, lobby, chat, consent, hold, the end",
     await person.sees(/covers it/);
   }
   await guest.shot("plain-receipt");
+  await guest.isAccessible("plain-receipt");
   const ended = await session(roomId);
   check("it is closed by the host", ended.status === "CLOSED" && ended.endReason === "ENDED_BY_HOST");
   const types = (await history(ended.id)).map(({ type }) => type);
