@@ -1,10 +1,23 @@
-//! The page at `/`: where things are. It asks no other server for anything.
+//! The page at `/`: where things are. It asks no other server for anything. And where the pages of `witan-dashboard` are.
 
-use axum::response::{Html, IntoResponse, Response};
-use http::{HeaderValue, header::CONTENT_SECURITY_POLICY};
+use axum::{
+    Router,
+    body::Body,
+    extract::Path,
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_SECURITY_POLICY},
+};
 use sha2::{Digest, Sha256};
+use witan_dashboard::Pages;
 
-use crate::urls::Urls;
+use crate::{
+    config::{Config, Media},
+    urls::Urls,
+};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1b2430;--soft:#5c6878;--paper:#fbfaf7;--line:#dcd8cf;--accent:#0b6e5f}\
@@ -42,8 +55,26 @@ impl Home {
     }
 }
 
+/// The meet page at `/meet/<room>`, and what it is made of at `/assets/…`.
+pub fn meet(config: &Config, urls: &Urls) -> Router {
+    let carries_media = match config.media {
+        Media::None | Media::Fake => false,
+    };
+    let pages = Pages::new(&urls.websocket, carries_media);
+    let assets = pages.clone();
+    let page = move || async move { pages.meet().map(Body::from) };
+    let asset = move |Path(name): Path<String>, headers: HeaderMap| async move {
+        let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match assets.asset(&name, accepted) {
+            Some(response) => response.map(Body::from),
+            None => StatusCode::NOT_FOUND.into_response(),
+        }
+    };
+    Router::new().route("/meet/{room}", get(page)).route("/assets/{name}", get(asset))
+}
+
 fn html(urls: &Urls, metrics: bool) -> String {
-    let Urls { graphql, websocket, health, metrics: metrics_url, .. } = urls;
+    let Urls { url, graphql, websocket, health, metrics: metrics_url } = urls;
     let metrics = if metrics {
         format!("<div><dt>Metrics</dt><dd><a href=\"/metrics\"><code>{metrics_url}</code></a></dd></div>")
     } else {
@@ -55,6 +86,7 @@ fn html(urls: &Urls, metrics: bool) -> String {
          <h1>witan</h1><p>Video conferences whose history can be proved.</p><dl>\
          <div><dt>GraphQL</dt><dd><code>POST {graphql}</code></dd></div>\
          <div><dt>Subscriptions</dt><dd><code>{websocket}</code><br>graphql-transport-ws</dd></div>\
+         <div><dt>Meet</dt><dd><code>{url}/meet/</code> and a room's id</dd></div>\
          <div><dt>Health</dt><dd><a href=\"/health/ready\"><code>{health}</code></a></dd></div>{metrics}\
          <div><dt>Sign in</dt><dd>with an API key: <code>Authorization: Bearer …</code></dd></div>\
          <div><dt>Documentation</dt><dd>in the folder <code>docs/</code>, from <code>getting-started.md</code> on; \

@@ -146,6 +146,7 @@ fn router(
     let graphql = system.router(config, down.clone());
     let mut router = Router::new()
         .route("/", get(move || async move { home.response() }))
+        .merge(pages::meet(config, urls))
         .route("/health/live", get(health::live))
         .route(
             "/health/ready",

@@ -69,7 +69,8 @@ fn compilers(has_ccache: bool, set: impl Fn(&str) -> bool, cache: Option<&Path>)
     added
 }
 
-fn cache_folder() -> Option<PathBuf> {
+/// Where we keep what is made or fetched once for all checkouts.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
     Some(PathBuf::from(home).join(CACHE_FOLDER))
 }

@@ -6,6 +6,7 @@ mod command;
 mod environment;
 mod setup;
 mod steps;
+mod web;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

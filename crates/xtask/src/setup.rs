@@ -20,6 +20,8 @@ enum Need {
     Build,
     /// Builds are slower without it.
     Speed,
+    /// The web pages are not built without it.
+    Pages,
     /// Some tests are skipped without it, and say so.
     Tests,
 }
@@ -33,7 +35,7 @@ struct Tool {
     is_there: fn() -> bool,
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 10] = [
     Tool {
         name: "C and C++ compilers",
         why: "build RocksDB, SQLite and the cryptography",
@@ -47,6 +49,20 @@ const TOOLS: [Tool; 8] = [
         need: Need::Build,
         packages: &["clang", "libclang-dev"],
         is_there: || has_libclang() && has_clang_headers(),
+    },
+    Tool {
+        name: "node and npm",
+        why: "build the meet page",
+        need: Need::Pages,
+        packages: &["nodejs", "npm"],
+        is_there: || command::find("node").is_some() && command::find("npm").is_some(),
+    },
+    Tool {
+        name: "Chromium",
+        why: "is the browser of the tests that use the meet page",
+        need: Need::Tests,
+        packages: &["chromium", "fonts-dejavu-core"],
+        is_there: || command::find("chromium").is_some(),
     },
     Tool {
         name: "git",
@@ -141,6 +157,7 @@ fn report(missing: &[&Tool]) -> Result<(), Failure> {
         let consequence = match tool.need {
             Need::Build => "the build needs it",
             Need::Speed => "not required: builds are slower without it",
+            Need::Pages => "not required: without it the binary has no meet page, and says so there",
             Need::Tests => "not required: its tests are skipped and say so",
         };
         eprintln!("xtask: {} is missing ({}; {consequence})", tool.name, tool.why);

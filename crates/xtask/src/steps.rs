@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::environment::{cargo, target_folder};
 use crate::setup::{self, For};
-use crate::{Failure, TestArguments};
+use crate::{Failure, TestArguments, web};
 
 /// Tests that compare generated files (schema, reference, tables, help, events' golden files) with what the code prints
 /// have one of these in their names. With `WITAN_BLESS=1` they write the files anew.
@@ -17,6 +17,7 @@ const DRIFT_TESTS: [&str; 5] =
 /// Builds everything, then becomes `binary` with the arguments `first` and `rest`. Returns only when that failed.
 pub(crate) fn run(binary: &str, first: &[&str], rest: &[OsString]) -> Result<(), Failure> {
     setup::prepare(For::Building)?;
+    web::build();
     let mut build = cargo();
     // The whole workspace, whatever is wanted: with fewer packages cargo would choose other features of the
     // dependencies, and build them again.
@@ -32,6 +33,7 @@ pub(crate) fn run(binary: &str, first: &[&str], rest: &[OsString]) -> Result<(),
 /// Gates, then tests; with a filter only the tests.
 pub(crate) fn test(arguments: &TestArguments) -> Result<(), Failure> {
     setup::prepare(For::Testing)?;
+    web::build();
     let mut log = Log::default();
     if arguments.filter.is_none() {
         gates(&mut log)?;
@@ -46,6 +48,7 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<(), Failure> {
     if arguments.thorough {
         test.env("WITAN_THOROUGH", "1");
     }
+    web::equip(&mut test)?;
     let outcome = log.step("tests", &mut test);
     log.print();
     outcome
@@ -54,6 +57,7 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<(), Failure> {
 /// Gates and drift.
 pub(crate) fn check() -> Result<(), Failure> {
     setup::prepare(For::Checking)?;
+    web::build();
     let mut log = Log::default();
     gates(&mut log)?;
     let mut drift = cargo();

@@ -8,6 +8,9 @@ use super::{Workspace, expect_none};
 /// Longer than this a file is worth a look, and the look is all: it is printed, nothing fails.
 const LINES_LOOK: usize = 500;
 
+/// Folders of what is made or fetched, which git leaves out.
+const MADE: [&str; 5] = ["target", ".git", "witan-data", "node_modules", "dist"];
+
 struct Source {
     /// From the workspace's root.
     path: String,
@@ -38,8 +41,7 @@ fn sources() -> Vec<Source> {
 
 fn walk(root: &Path, folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("the folder is readable").flatten();
-    let wanted = entries
-        .filter(|entry| !["target", ".git", "witan-data"].contains(&entry.file_name().to_string_lossy().as_ref()));
+    let wanted = entries.filter(|entry| !MADE.contains(&entry.file_name().to_string_lossy().as_ref()));
     let mut paths = Vec::new();
     for path in wanted.map(|entry| entry.path()) {
         if path.is_dir() {
