@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use witan_app::{Error, media::NewStream};
 use witan_domain::{
-    ParticipantId, SessionId,
+    ParticipantId, SessionId, StreamId,
     media::{
         MediaState, MediaStream as DomainStream, MutedBy as DomainMutedBy, UnpublishReason as DomainUnpublishReason,
     },
@@ -18,6 +18,7 @@ use crate::{
     call::{Call, Told, UserError, id, stored},
     mutation::payloads,
     participant::MediaSource,
+    refusal,
     scalars::{DateTime, IntoId, Json, Position},
 };
 
@@ -88,12 +89,6 @@ pub struct MediaStream {
     unpublish_reason: Option<UnpublishReason>,
 }
 
-impl MediaStream {
-    pub fn is_live(&self) -> bool {
-        self.unpublished_at.is_none()
-    }
-}
-
 impl From<&DomainStream> for MediaStream {
     fn from(stream: &DomainStream) -> Self {
         Self {
@@ -112,6 +107,33 @@ impl From<&DomainStream> for MediaStream {
     }
 }
 
+/// How many streams are shown at once.
+pub const STREAMS_ROWS_MAX: usize = 1_000;
+
+/// Which of a session's streams are wanted: so many after one of them.
+pub struct WantedStreams {
+    of: Option<ParticipantId>,
+    live: bool,
+    rows: usize,
+    after: Option<StreamId>,
+}
+
+impl WantedStreams {
+    /// `of` names whose; all of the session's where it is none.
+    pub fn try_new(
+        of: Option<ParticipantId>,
+        live: bool,
+        first: i32,
+        after: Option<&ID>,
+    ) -> async_graphql::Result<Self> {
+        let rows = usize::try_from(first).ok().filter(|rows| (1..=STREAMS_ROWS_MAX).contains(rows));
+        let rows = rows.ok_or_else(|| {
+            refusal("INVALID_INPUT", format!("first is {first}; expected 1 to {STREAMS_ROWS_MAX}."))
+        })?;
+        Ok(Self { of, live, rows, after: after.map(|id| crate::call::id("after", id)).transpose()? })
+    }
+}
+
 /// A session's streams, read once for all of its participants that are shown together.
 #[derive(Clone, Default)]
 pub struct Streams(Arc<OnceLock<MediaState>>);
@@ -122,16 +144,26 @@ impl Streams {
         Self(Arc::new(OnceLock::from(state)))
     }
 
-    /// All of the session, or those of one participant.
+    /// Those of the session that are wanted.
     pub fn list(
         &self,
         call: &Call<'_>,
         session: SessionId,
-        of: Option<ParticipantId>,
+        wanted: &WantedStreams,
     ) -> async_graphql::Result<Vec<MediaStream>> {
-        let wanted =
-            self.state(call, session)?.streams.iter().filter(|stream| of.is_none_or(|of| stream.participant == of));
-        Ok(wanted.map(MediaStream::from).collect())
+        let all = &self.state(call, session)?.streams;
+        let rest: &[DomainStream] = match wanted.after {
+            // After a stream that is none of them comes nothing.
+            Some(after) => match all.iter().position(|stream| stream.stream == after) {
+                Some(at) => all.get(at + 1..).unwrap_or_default(),
+                None => &[],
+            },
+            None => all,
+        };
+        let wants = |stream: &&DomainStream| {
+            wanted.of.is_none_or(|of| stream.participant == of) && (!wanted.live || stream.unpublished.is_none())
+        };
+        Ok(rest.iter().filter(wants).take(wanted.rows).map(MediaStream::from).collect())
     }
 
     /// For how many milliseconds the participant has spoken.

@@ -15,7 +15,7 @@ use witan_domain::{
 
 use crate::{
     call::{Call, PrivateText},
-    media::{MediaStream, Streams},
+    media::{MediaStream, Streams, WantedStreams},
     refusal,
     scalars::{DateTime, IntoId},
 };
@@ -200,8 +200,15 @@ impl Participant {
     }
 
     /// What they published, in the order it began, with what has ended.
-    async fn streams(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<MediaStream>> {
-        self.streams.list(&Call::query(ctx)?, self.session, Some(self.participant.participant))
+    async fn streams(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whether only what is published now is shown.", default = false)] live: bool,
+        #[graphql(desc = "So many of them: 1 to 1,000.", default = 20)] first: i32,
+        #[graphql(desc = "The id of the stream after which they begin.")] after: Option<ID>,
+    ) -> async_graphql::Result<Vec<MediaStream>> {
+        let wanted = WantedStreams::try_new(Some(self.participant.participant), live, first, after.as_ref())?;
+        self.streams.list(&Call::query(ctx)?, self.session, &wanted)
     }
 
     /// For how many milliseconds they have spoken, as media nodes measured it, by the minute.

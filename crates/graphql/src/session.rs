@@ -23,7 +23,7 @@ use crate::{
     chat::MessageConnection,
     connection::{PageInput, connection, edges, visible},
     history::HistoryPart,
-    media::{MediaStream, Streams},
+    media::{MediaStream, Streams, WantedStreams},
     participant::{PARTICIPANTS_ROWS_DEFAULT, Participant, Wanted, may_read_participants, people},
     refusal,
     scalars::{DateTime, IntoId, Position},
@@ -201,12 +201,13 @@ impl Session {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Whether only what is published now is shown.", default = false)] live: bool,
+        #[graphql(desc = "So many of them: 1 to 1,000.", default = 100)] first: i32,
+        #[graphql(desc = "The id of the stream after which they begin.")] after: Option<ID>,
     ) -> async_graphql::Result<Vec<MediaStream>> {
         let call = Call::query(ctx)?;
         may_read_participants(&call, &self.row.state).await?;
-        let mut streams = Streams::default().list(&call, self.record()?.session, None)?;
-        streams.retain(|stream| !live || stream.is_live());
-        Ok(streams)
+        let wanted = WantedStreams::try_new(None, live, first, after.as_ref())?;
+        Streams::default().list(&call, self.record()?.session, &wanted)
     }
 
     /// How many are in now.
@@ -373,13 +374,19 @@ impl SessionSnapshot {
         Ok(people(record, &wanted, &self.streams))
     }
 
-    /// What had been published, with what had ended.
-    async fn streams(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<MediaStream>> {
+    /// What had been published, in the order it began, with what had ended.
+    async fn streams(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many of them: 1 to 1,000.", default = 100)] first: i32,
+        #[graphql(desc = "The id of the stream after which they begin.")] after: Option<ID>,
+    ) -> async_graphql::Result<Vec<MediaStream>> {
         let call = Call::query(ctx)?;
         let Some(record) = self.state.record() else { return Ok(Vec::new()) };
         let allowed = call.app().may_read_session(&call.request, record.session, Operation::ReadParticipants);
         allowed.await.map_err(shown)?;
-        self.streams.list(&call, record.session, None)
+        let wanted = WantedStreams::try_new(None, false, first, after.as_ref())?;
+        self.streams.list(&call, record.session, &wanted)
     }
 
     /// How many were in.
