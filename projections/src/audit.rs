@@ -185,7 +185,7 @@ impl ReadModels {
         let Some(reference) = filter.reference else { return self.scan_audit(organization, filter, page) };
         let prefix = Key::of(organization).id(reference.0);
         self.list(AUDIT_BY_REFERENCE, &prefix, page, |position: Position| {
-            let row = self.rows(AUDIT).find::<AuditRow>(&Key::of(organization).number(position.0))?;
+            let row = self.rows(AUDIT).read::<AuditRow>(&Key::of(organization).number(position.0))?;
             Ok(Some(row.filter(|row| filter.has(row))))
         })
     }

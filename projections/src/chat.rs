@@ -51,7 +51,7 @@ impl Projection for Messages {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [&'static str] {

@@ -47,10 +47,10 @@ impl ReadModels {
         unit: UnitId,
         max: usize,
     ) -> Result<WaitingDesk, ProjectionError> {
-        let units = self.units(organization)?;
+        let Some(units) = self.find_units(organization)? else { return Ok(WaitingDesk::default()) };
         let mut waiting = self.knocks(organization)?;
         waiting.extend(self.invitees_at_desk(organization)?);
-        waiting.retain(|one| units.path(one.unit).contains(&unit));
+        waiting.retain(|one| units.state.path(one.unit).contains(&unit));
         waiting.sort_by_key(|one| (one.since, one.room));
         let more = waiting.len() > max;
         waiting.truncate(max);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rocksdb::{DB, WriteBatch};
 use witan_domain::{
     OrganizationId, SessionId,
     event::Event,
@@ -10,7 +9,7 @@ use witan_domain::{
 };
 use witan_event_store::Recorded;
 
-use crate::{Key, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of, row::fold};
+use crate::{Batch, Database, Key, Projection, ProjectionError, ReadModels, Row, Table, models::stream_of, row::fold};
 
 const STREAMS: &str = "streams";
 
@@ -21,7 +20,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    pub fn new(db: &Arc<DB>) -> Self {
+    pub fn new(db: &Arc<Database>) -> Self {
         Self { rows: Table::new(Arc::clone(db), STREAMS) }
     }
 }
@@ -46,7 +45,7 @@ impl Projection for Streams {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut WriteBatch) -> Result<(), ProjectionError> {
+    fn write(&mut self, batch: &mut Batch) -> Result<(), ProjectionError> {
         self.rows.write(batch)
     }
 
@@ -62,7 +61,7 @@ impl ReadModels {
         organization: OrganizationId,
         session: SessionId,
     ) -> Result<MediaState, ProjectionError> {
-        let row = self.rows(STREAMS).find::<Row<MediaState>>(&Key::of(organization).id(session.0))?;
-        Ok(row.map(|row| row.state).unwrap_or_default())
+        let row = self.rows(STREAMS).find::<Row<MediaState>>(Key::of(organization).id(session.0))?;
+        Ok(row.map(|row| row.state.clone()).unwrap_or_default())
     }
 }

@@ -128,7 +128,7 @@ impl Projection for Sessions {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn tables(&self) -> &'static [&'static str] {

@@ -97,7 +97,8 @@ impl Rows {
         self.noted(self.db.find(self.name, key))
     }
 
-    fn read<R: DeserializeOwned>(&self, key: &Key) -> Result<Option<R>, ProjectionError> {
+    /// The row, for whoever alone wants it.
+    pub(crate) fn read<R: DeserializeOwned>(&self, key: &Key) -> Result<Option<R>, ProjectionError> {
         self.noted(self.db.read(self.name, key))
     }
 

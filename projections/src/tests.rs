@@ -291,7 +291,7 @@ async fn messages_in_their_order_and_removed_ones_marked() {
     assert_eq!(rows.iter().map(|(_, row)| row.position).collect::<Vec<_>>(), sent);
     assert_eq!(rows.iter().filter(|(_, row)| row.removed.is_some()).count(), removed);
     for (_, row) in rows {
-        assert_eq!(models.find_message(CLINIC, SESSION, row.message).unwrap(), Some(row));
+        assert_eq!(models.find_message(CLINIC, SESSION, row.message).unwrap(), Some(Arc::new(row)));
     }
     assert_eq!(models.find_message(CLINIC, SESSION, MessageId(999)).unwrap(), None);
 }

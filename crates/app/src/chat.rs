@@ -2,9 +2,8 @@
 
 use witan_auth::Operation;
 use witan_domain::{
-    Aggregate, MessageId, ParticipantId, SessionId,
+    MessageId, ParticipantId, SessionId,
     chat::{Chat, ChatStanding, MESSAGE_TEXT_CHARS_MAX, RemoveMessage, SendMessage},
-    session::Session,
 };
 
 use crate::{

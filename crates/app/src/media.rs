@@ -304,7 +304,7 @@ impl App {
         let (operation, presence) = (Operation::UnpublishStream, Presence::Optional);
         let task =
             self.begin::<SessionMedia>(request, Some(organization), session, operation, presence, resource).await?;
-        let command = command(&self.session_state(organization, session)?);
+        let command = command(&*self.session_state(organization, session)?);
         task.finish(&command).await
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 use tokio::{
     sync::{Notify, watch},
@@ -195,37 +195,62 @@ impl Drop for Receiving {
     }
 }
 
-/// Asks for signals, and again whenever the participant has entered anew.
+/// Asks for signals, and again whenever the participant has entered anew. That a node says of an entrance that it is over is
+/// told only where no other has followed: whoever enters anew knows.
 async fn read(media: Arc<dyn Media>, mut listening: Listening, capabilities: Value, mailbox: Arc<Mailbox>) {
     let (session, participant) = listening.place;
+    // Whether the entrance that the client knows of may be over; of that it is told once.
+    let mut is_over = true;
     loop {
         listening.receiver.mark_unchanged();
         let asked = tokio::time::timeout(NODE_TIME_MAX, media.receive(session, participant, capabilities.clone()));
         match asked.await {
-            Ok(Ok(mut signals)) => loop {
-                tokio::select! {
-                    signal = signals.next() => match signal {
-                        Some(signal) => mailbox.put(signal),
-                        None => break,
-                    },
-                    _ = listening.receiver.changed() => {
-                        listening.receiver.mark_changed();
-                        break;
-                    }
+            Ok(Ok(mut signals)) => {
+                if std::mem::take(&mut is_over) {
+                    mailbox.void();
                 }
-            },
+                is_over = follow(&mut signals, &mut listening, &mailbox).await;
+                if is_over {
+                    continue;
+                }
+            }
             Ok(Err(MediaError::Invalid { field, message })) => {
                 return mailbox.fail(parameters_invalid(field, message));
             }
             // They had entered a node that is lost, or not yet any: both are told to.
-            Ok(Err(MediaError::NotThere(_))) => mailbox.put(Signal::Restarted),
+            Ok(Err(MediaError::NotThere(_))) => {
+                is_over = false;
+                mailbox.put(Signal::Restarted);
+            }
             Ok(Err(MediaError::NoNode | MediaError::Node(_))) | Err(_) => {
+                if std::mem::take(&mut is_over) {
+                    mailbox.put(Signal::Restarted);
+                }
                 tokio::time::sleep(ASKED_AGAIN_AFTER).await;
                 continue;
             }
         }
         if listening.receiver.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// Takes signals until there are no more, or, which is true, the entrance that they are of is over.
+async fn follow(
+    signals: &mut (impl Stream<Item = Signal> + Unpin),
+    listening: &mut Listening,
+    mailbox: &Mailbox,
+) -> bool {
+    loop {
+        tokio::select! {
+            biased;
+            _ = listening.receiver.changed() => return true,
+            signal = signals.next() => match signal {
+                Some(Signal::Restarted) => return true,
+                Some(signal) => mailbox.put(signal),
+                None => return false,
+            },
         }
     }
 }
@@ -252,6 +277,11 @@ impl Mailbox {
     fn put(&self, signal: Signal) {
         locked(&self.mail).put(signal);
         self.filled.notify_one();
+    }
+
+    /// What was put is of an entrance that is over.
+    fn void(&self) {
+        *locked(&self.mail) = Mail::default();
     }
 
     fn fail(&self, error: Error) {

@@ -187,7 +187,9 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, settled).await.expect("the reactors come to rest");
+        let rest = tokio::time::timeout(PATIENCE, settled).await;
+        let progress = || running.reactors.progress().map(|(name, progress)| (name, progress.position));
+        assert!(rest.is_ok(), "no rest at {:?}: {:?}", self.newest(), progress().collect::<Vec<_>>());
     }
 
     pub async fn stop(&self, running: Running) {

@@ -287,6 +287,10 @@ fn a_role_acts_until_it_expires() {
     assert!(!may(Some(Timestamp::from_seconds(1))));
 }
 
+/// An invitation's secret leads also those who are somebody elsewhere.
+const BY_SECRET: [Operation; 4] =
+    [Operation::ExchangeInvitation, Operation::WaitAtDesk, Operation::LeaveDesk, Operation::DeskWait];
+
 #[test]
 fn another_organization_is_closed() {
     let court = Court::new();
@@ -297,7 +301,7 @@ fn another_organization_is_closed() {
         foreign.own = true;
         foreign.took_part = true;
         foreign.session_role = Some(SessionRole::Host);
-        foreign.grant = *operation != Operation::ExchangeInvitation;
+        foreign.grant = !BY_SECRET.contains(operation);
         assert_eq!(court.asks(&owner, &alice(), *operation, &foreign), denied_by("other-organization"));
         let guest = Actor::Participant { organization: ACME, session: SESSION, participant: ParticipantId(1) };
         assert_ne!(court.asks(&owner, &guest, *operation, &foreign), Decision::Allow, "{}", operation.name());

@@ -222,8 +222,8 @@ impl DeskQuery {
 
 /// Refuses a unit of which this organization has none.
 fn is_there(call: &Call<'_>, unit: UnitId) -> async_graphql::Result<()> {
-    let units = stored(call.models().units(call.organization()?))?;
-    if units.path(unit).is_empty() {
+    let units = stored(call.models().find_units(call.organization()?))?;
+    if units.is_none_or(|units| units.state.path(unit).is_empty()) {
         return Err(refusal("NOT_FOUND", "There is no unit with this id."));
     }
     Ok(())

@@ -137,7 +137,7 @@ pub fn people(record: &SessionRecord, wanted: &Wanted, streams: &Streams) -> Vec
 pub struct Participant {
     pub session: SessionId,
     pub participant: DomainParticipant,
-    streams: Streams,
+    pub streams: Streams,
 }
 
 /// One person's presence in one session.

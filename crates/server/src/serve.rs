@@ -28,7 +28,7 @@ use crate::{
     failure::Failure,
     health, listener,
     metrics::Metrics,
-    pages::Home,
+    pages::{self, Home},
     stage::Stage,
     urls::Urls,
     wiring::System,

@@ -208,7 +208,8 @@ fn aliases_are_unique_and_belong_to_someone() {
 /// A caller derives an id from its request's key, and may send the key with another value.
 #[test]
 fn no_two_values_share_an_alias_s_id() {
-    let vault = Place::new().create();
+    let place = Place::new();
+    let vault = place.create();
     let first = vault.alias(ACME, AliasKind::Login, "alice", ALICE, 5).wait().unwrap();
     let second = vault.alias(ACME, AliasKind::Login, "bob", BOB, 5).wait().unwrap();
     assert_eq!((first.id, second.person), (5, BOB));

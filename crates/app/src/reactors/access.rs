@@ -120,7 +120,12 @@ fn of_room(event: &RoomEvent, room: &str) -> Option<Touched> {
 fn of_invitation(event: &InvitationEvent, invitation: &str) -> Option<Touched> {
     match event {
         InvitationEvent::InvitationRevoked(_) => invitation.parse().ok().map(Touched::Invitation),
-        InvitationEvent::InvitationCreated(_) | InvitationEvent::InvitationExchanged(_) => None,
+        InvitationEvent::InvitationCreated(_)
+        | InvitationEvent::InvitationExchanged(_)
+        | InvitationEvent::InviteeCameToDesk(_)
+        | InvitationEvent::InviteeLeftDesk(_)
+        | InvitationEvent::WaitUnanswered(_)
+        | InvitationEvent::WaitTimedOut(_) => None,
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) async fn follow(
     if published.live().next().is_none() {
         return Ok(());
     }
-    stop_what_is_not_allowed(app, session, &published, &app.session_state(organization, session)?).await?;
+    stop_what_is_not_allowed(app, session, &published, &*app.session_state(organization, session)?).await?;
     let publishers = published.publishers();
     let command = |state: &SessionState| {
         let standing = |participant: ParticipantId| (participant, state.media_standing(participant));
@@ -82,6 +82,7 @@ fn may_end_streams(event: &SessionEvent) -> bool {
         | SessionEvent::ParticipantAdmitted(_)
         | SessionEvent::ParticipantDenied(_)
         | SessionEvent::KnockWithdrawn(_)
+        | SessionEvent::KnockUnanswered(_)
         | SessionEvent::KnockTimedOut(_)
         | SessionEvent::ParticipantJoined(_)
         | SessionEvent::ParticipantDropped(_)

@@ -1,7 +1,7 @@
 //! Ad-hoc sessions: their room comes and goes with them, whatever is cut short.
 
 use witan_domain::{
-    Aggregate, UnitId,
+    AccountRole, Aggregate, RoleScope, UnitId,
     room::{Room, RoomKind, RoomStatus},
     session::SessionStatus,
     settings::{Purpose, SettingValue},
@@ -14,11 +14,19 @@ fn asked() -> AdHocInput {
     AdHocInput { purpose: Purpose::Consultation, name: None, record_id: Some("file 4711".into()), settings: vec![] }
 }
 
+/// A tenant whose host may open in the unit, and not only in a room of their own.
+async fn hosting(world: &World) -> Tenant {
+    let tenant = world.tenant("clinic").await;
+    let (request, scope) = (world.ask(&tenant.owner), RoleScope::Unit(tenant.unit));
+    world.app.grant_role(&request, tenant.host_id, AccountRole::Host, scope, None).await.unwrap();
+    tenant
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_ad_hoc_session() {
     let world = World::new();
     let running = world.reacts();
-    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let (app, tenant) = (&world.app, hosting(&world).await);
     let request = || world.ask_once(&tenant.host, "now", "the same input");
     let (session, opened) = app.open_ad_hoc_session(&request(), tenant.unit, &asked()).await.unwrap();
     let record = world.session(&tenant, session);
@@ -52,7 +60,7 @@ async fn open_ad_hoc_session() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ad_hoc_session_that_was_cut_short_is_prepared() {
     let world = World::new();
-    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let (app, tenant) = (&world.app, hosting(&world).await);
     world.faults.append("session", 0, AppendError::Full);
     assert_eq!(code(app.open_ad_hoc_session(&world.ask(&tenant.host), tenant.unit, &asked()).await), "UNAVAILABLE");
     let running = world.reacts();
@@ -65,7 +73,7 @@ async fn an_ad_hoc_session_that_was_cut_short_is_prepared() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_opens_no_ad_hoc_session() {
     let world = World::new();
-    let (app, tenant) = (&world.app, world.tenant("clinic").await);
+    let (app, tenant) = (&world.app, hosting(&world).await);
     let (member, _) = app.create_user(&world.ask(&tenant.owner), &user("member")).await.unwrap();
     let member = Actor::User { organization: tenant.organization, user: member, key: None };
     let opens = async |actor: &Actor, unit, input: AdHocInput| {

@@ -11,7 +11,7 @@ use witan_domain::{
 use witan_event_store::{Append, AppendError, EventStore, ExpectedVersion, Metadata, NewEvent};
 
 use super::reactions::something;
-use crate::{chat::MESSAGES_AT_ONCE, testing::*, *};
+use crate::{chat::MESSAGES_AT_ONCE, testing::*};
 
 /// As many as a session may have in.
 const CROWD: u128 = witan_domain::settings::PARTICIPANTS_MAX as u128;
@@ -41,6 +41,7 @@ async fn all_come(world: &World, tenant: &Tenant, session: SessionId) {
             device: None,
             token: TokenId(n),
             resume_secret_sha256: SecretHash([7; 32]),
+            moved: false,
         };
         let event: SessionEvent = ParticipantJoined { participant, arrival: Some(Box::new(arrival)) }.into();
         NewEvent {

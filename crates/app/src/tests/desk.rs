@@ -126,7 +126,6 @@ async fn a_wait_alerts_the_desk_and_times_out_also_after_a_restart() {
     let (request, invited) = (world.ask(&Actor::Anonymous), &desk.invited);
     let (there, _) = world.app.leave_desk(&request, invited.invitation, &invited.secret).await.unwrap();
     assert_eq!(state(&there), Some(WaitState::Left));
-    world.settle(&running).await;
     let first = ["InvitationCreated", "InviteeCameToDesk", "WaitUnanswered", "WaitTimedOut"];
     assert_eq!(desk.kinds(), [&first[..], &["InviteeCameToDesk", "InviteeLeftDesk"]].concat());
     world.stop(running).await;

@@ -9,7 +9,7 @@ use witan_domain::{
 };
 use witan_media::NoMedia;
 
-use crate::{execute::Presence, history::organization_resource, testing::*, users::NewUser, *};
+use crate::{execute::Presence, history::organization_resource, testing::*, users::NewUser};
 
 /// An account that is deactivated, so that its person can be erased.
 async fn someone(world: &World, tenant: &Tenant, login: &str) -> (UserId, PersonId) {

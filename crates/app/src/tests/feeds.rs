@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
-use witan_domain::{EventId, OrganizationId, SessionId, Timestamp};
+use witan_domain::{EventId, OrganizationId, SessionId, SessionRole, Timestamp};
 use witan_event_store::{Append, EventStore, ExpectedVersion, NewEvent};
 
 use crate::{
@@ -173,15 +173,17 @@ async fn a_feed_shows_no_more_chat_to_those_who_may_read_it_no_longer() {
     let session = world.opens(&tenant).await;
     let (host, _) = world.host_joins(&tenant, session).await;
     let (pat, entered) = world.is_let_in(&tenant, &host, "Pat").await;
+    let lead = world.ask(&host);
+    app.change_participant_role(&lead, session, entered.participant, SessionRole::CoHost).await.unwrap();
     let mut feed = app.session_events(&world.ask(&pat), session, None).await.unwrap();
     app.send_message(&world.ask(&host), session, "Before").await.unwrap();
     assert_eq!(feed.next(app).await.unwrap().kind, "MessageSent");
     app.remove_participant(&world.ask(&host), session, entered.participant, false, None).await.unwrap();
     world.clock.pass(2);
     app.send_message(&world.ask(&host), session, "After").await.unwrap();
-    app.end_session(&world.ask(&host), session).await.unwrap();
+    app.lock_session(&world.ask(&host), session).await.unwrap();
     let mut kinds = Vec::new();
-    while kinds.last().is_none_or(|kind| kind != "SessionEnded") {
+    while kinds.last().is_none_or(|kind| kind != "SessionLocked") {
         kinds.push(feed.next(app).await.unwrap().kind.clone());
     }
     assert!(!kinds.contains(&"MessageSent".to_owned()), "{kinds:?}");

@@ -350,7 +350,8 @@ async fn a_room_lets_go_of_a_session_that_is_another_s() {
     let session = world.opens(&tenant).await;
     // As the second room would be told of it.
     let told = world.app.room_state(tenant.organization, other).unwrap().facts().unwrap().clone();
-    let task = app.begin_room(&world.ask(&tenant.owner), other, witan_auth::Operation::OpenSession).await.unwrap();
+    let request = world.ask(&tenant.owner);
+    let task = app.begin_room(&request, other, witan_auth::Operation::OpenSession).await.unwrap();
     let command = OpenSession {
         session,
         organization_active: true,
