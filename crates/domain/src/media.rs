@@ -190,29 +190,35 @@ commands! {
 
 // Events.
 
+/// A participant began to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamPublished {
     pub stream: StreamId,
     pub participant: ParticipantId,
     pub source: MediaSource,
     pub kind: StreamKind,
+    /// As the media node has it, for example `VP8`.
     pub codec: String,
+    /// How many qualities of it are sent at once.
     pub layers: u8,
     /// Whether it began muted.
     pub muted: bool,
 }
 
+/// A stream carries nothing for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamMuted {
     pub stream: StreamId,
     pub by: MutedBy,
 }
 
+/// A stream carries again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamUnmuted {
     pub stream: StreamId,
 }
 
+/// A stream has ended for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamUnpublished {
     pub stream: StreamId,

@@ -10,6 +10,7 @@ use crate::{
     chat::Chat,
     event,
     invitation::Invitation,
+    media::SessionMedia,
     organization::Organization,
     person::Person,
     reservation::Reservation,
@@ -38,7 +39,7 @@ bytes, and is shown in the newest shape.
 ";
 
 /// A stream's category, what its name has for an id, and the kinds of its events.
-fn streams() -> [(&'static str, &'static str, &'static [&'static str]); 11] {
+fn streams() -> [(&'static str, &'static str, &'static [&'static str]); 12] {
     fn of<A: Aggregate>(id: &'static str) -> (&'static str, &'static str, &'static [&'static str]) {
         (A::CATEGORY, id, A::Event::KINDS)
     }
@@ -50,6 +51,7 @@ fn streams() -> [(&'static str, &'static str, &'static [&'static str]); 11] {
         of::<Room>("the room's id"),
         of::<Invitation>("the invitation's id"),
         of::<Session>("the session's id"),
+        of::<SessionMedia>("the session's id"),
         of::<Chat>("the session's id"),
         of::<Person>("the person's id"),
         of::<Reservation>("where the name is unique, and the name; of a login its alias"),
@@ -229,7 +231,7 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_of_events_is_what_they_are() {
+fn the_page_of_events_is_up_to_date() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/events.md");
     let page = page();
     if std::env::var_os("WITAN_BLESS").is_some() {

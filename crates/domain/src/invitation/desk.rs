@@ -45,12 +45,15 @@ pub struct TimeOutWait {
 
 // Events.
 
+/// The invitee waits at the desk of the room's unit: the room has no live session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InviteeCameToDesk {
     pub display_name: Private,
+    /// The browser or app, as it calls itself.
     pub device: Option<Private>,
 }
 
+/// The invitee waits no longer: they went away, or the invitation was revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InviteeLeftDesk {}
 
@@ -58,6 +61,7 @@ pub struct InviteeLeftDesk {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitUnanswered {}
 
+/// The invitee has waited for 15 minutes, or their window has closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitTimedOut {}
 
