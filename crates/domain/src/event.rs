@@ -133,7 +133,7 @@ fn upcast_by<'a>(
 }
 
 #[cfg(test)]
-mod page;
+mod page_tests;
 #[cfg(test)]
 mod tests {
     use super::*;

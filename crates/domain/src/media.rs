@@ -1,9 +1,6 @@
 //! What the participants of one session publish: microphones, cameras, screens. Stream `media-{session}`: apart from the
 //! session's own, so that both stay short. What a stream sounds or looks like is never in an event, nor how it travels.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -611,3 +608,6 @@ fn enforced(stream: &MediaStream, standing: &MediaStanding) -> Option<MediaEvent
 fn unpublished(stream: &MediaStream, reason: UnpublishReason) -> MediaEvent {
     StreamUnpublished { stream: stream.stream, reason }.into()
 }
+
+#[cfg(test)]
+mod tests;
