@@ -10,9 +10,7 @@ use witan_domain::{
 };
 use witan_event_store::{Position, Recorded};
 
-use crate::{
-    Batch, Database, Key, Lines, Listed, PAGE_ROWS_MAX, Page, Projection, ProjectionError, ReadModels,
-};
+use crate::{Batch, Database, Key, Lines, Listed, PAGE_ROWS_MAX, Page, Projection, ProjectionError, ReadModels};
 
 const AUDIT: &str = "audit";
 const AUDIT_BY_REFERENCE: &str = "audit_by_reference";

@@ -1,6 +1,9 @@
 //! A call: who asks, with what, and how its answer or its refusal is told.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_graphql::{Context, ID, SimpleObject};
 use witan_app::{App, Credentials, Error, Request};
@@ -71,9 +74,37 @@ fn same_text(name: &str, arguments: &serde_json::Map<String, serde_json::Value>)
     serde_json::to_vec(&(name, arguments))
 }
 
+/// Whoever has just come in by a mutation, and sees its payload: the fields below ask as them, who had no credential before.
+/// Mutations of one operation come one after the other, each with its payload (GraphQL, section 6.2.2).
+#[derive(Clone, Default)]
+pub struct Entrant(Arc<Mutex<Option<Actor>>>);
+
+impl Entrant {
+    fn set(&self, actor: Option<Actor>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = actor;
+    }
+
+    fn get(&self) -> Option<Actor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 impl<'a> Call<'a> {
-    /// The call of a query or a subscription.
+    /// The call of a query, of a subscription, or of a field below a mutation.
     pub fn query(ctx: &Context<'a>) -> async_graphql::Result<Self> {
+        let call = Self::of_caller(ctx)?;
+        let Some(entrant) = ctx.data::<Entrant>()?.get() else { return Ok(call) };
+        let request = Request::by(entrant, call.request.correlation);
+        Ok(Self { request, ..call })
+    }
+
+    /// From now on, until the next mutation, what is asked is asked as this participant.
+    pub fn comes_in(ctx: &Context<'_>, actor: Actor) -> async_graphql::Result<()> {
+        ctx.data::<Entrant>()?.set(Some(actor));
+        Ok(())
+    }
+
+    fn of_caller(ctx: &Context<'a>) -> async_graphql::Result<Self> {
         let services = ctx.data::<Services>()?;
         let credentials = ctx.data::<Credentials>()?;
         let correlation = *ctx.data::<CorrelationId>()?;
@@ -84,7 +115,8 @@ impl<'a> Call<'a> {
 
     /// The call of a mutation: with the idempotency key and the expected version of its `input`.
     pub fn mutation(ctx: &Context<'a>) -> async_graphql::Result<Self> {
-        let mut call = Self::query(ctx)?;
+        ctx.data::<Entrant>()?.set(None);
+        let mut call = Self::of_caller(ctx)?;
         let mut arguments = serde_json::Map::new();
         for (name, value) in ctx.field().arguments()? {
             arguments.insert(name.to_string(), value.into_json()?);

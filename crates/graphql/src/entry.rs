@@ -248,7 +248,7 @@ impl EntryMutation {
     ) -> async_graphql::Result<EnterPayload> {
         let call = Call::mutation(ctx)?;
         let who = Introduction { display_name: input.display_name, device: input.device };
-        enter_payload(&call, call.app().knock(&call.request, &input.join_token, &who).await).await
+        enter_payload(ctx, &call, call.app().knock(&call.request, &input.join_token, &who).await).await
     }
 
     /// Comes in: with a join token that leads past the lobby, or, after a knock was admitted, with the resume secret.
@@ -262,7 +262,7 @@ impl EntryMutation {
             (Some(token), None) => {
                 let display_name = input.display_name.unwrap_or_default();
                 let who = Introduction { display_name, device: input.device };
-                enter_payload(&call, call.app().join_by_token(&call.request, token, &who).await).await
+                enter_payload(ctx, &call, call.app().join_by_token(&call.request, token, &who).await).await
             }
             (None, Some(session)) => {
                 let session = id("sessionId", session)?;
@@ -325,6 +325,7 @@ async fn opened_payload(
 }
 
 async fn enter_payload(
+    ctx: &Context<'_>,
     call: &Call<'_>,
     result: Result<Entered, witan_app::Error>,
 ) -> async_graphql::Result<EnterPayload> {
@@ -334,6 +335,7 @@ async fn enter_payload(
         Some(Entered { organization, session, participant, .. }) => {
             let actor =
                 Actor::Participant { organization: *organization, session: *session, participant: *participant };
+            Call::comes_in(ctx, actor.clone())?;
             found_inside(call, actor, *session, state).await?
         }
         None => (None, None),

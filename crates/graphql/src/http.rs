@@ -33,6 +33,7 @@ use witan_domain::CorrelationId;
 
 use crate::{
     authenticate::{Authenticate, Authenticated, Refusal, find_credential},
+    call::Entrant,
     documents::{Document, Documents, Outline},
     event_stream,
     figures::{Figures, Outcome, Transport},
@@ -312,6 +313,7 @@ pub(crate) fn prepare<E, A: Authenticate>(
         .variables(variables)
         .data(who.caller.clone())
         .data(id)
+        .data(Entrant::default())
         .data(subscriber.clone());
     request.operation_name.clone_from(&name);
     request.set_parsed_query(document.parsed.clone());

@@ -127,9 +127,8 @@ impl WantedStreams {
         after: Option<&ID>,
     ) -> async_graphql::Result<Self> {
         let rows = usize::try_from(first).ok().filter(|rows| (1..=STREAMS_ROWS_MAX).contains(rows));
-        let rows = rows.ok_or_else(|| {
-            refusal("INVALID_INPUT", format!("first is {first}; expected 1 to {STREAMS_ROWS_MAX}."))
-        })?;
+        let rows = rows
+            .ok_or_else(|| refusal("INVALID_INPUT", format!("first is {first}; expected 1 to {STREAMS_ROWS_MAX}.")))?;
         Ok(Self { of, live, rows, after: after.map(|id| crate::call::id("after", id)).transpose()? })
     }
 }

@@ -13,8 +13,7 @@ use super::{
     Decision, DenyParticipant, KNOCKS_WAITING_MAX, Knock, KnockTimedOut, KnockUnanswered, KnockWithdrawn,
     MarkKnockUnanswered, NOTHING, ParticipantAdmitted, ParticipantDenied, ParticipantKnocked, SessionEvent,
     SessionRecord, SessionRejection, SessionStatus, TimeOutKnock, UNINVITED_ADMITTED_MAX, UNINVITED_ARRIVALS_MAX,
-    UNINVITED_WAITING_MAX, WithdrawKnock, life::reached,
-    standing::in_their_role,
+    UNINVITED_WAITING_MAX, WithdrawKnock, life::reached, standing::in_their_role,
 };
 
 pub(super) fn knock(session: &SessionRecord, command: &Knock) -> Decision {

@@ -135,7 +135,10 @@ async fn an_event_is_proved_and_the_verifier_agrees() {
         assert_eq!(bundle.checkpoint, note);
         verify_bundle(&bundle, Some(system.app.verifier_key())).unwrap();
     }
-    let id = system.store.read_all(witan_event_store::Position(2), witan_event_store::Direction::Forward, 1).unwrap()[0].envelope.id();
+    let id = system.store.read_all(witan_event_store::Position(2), witan_event_store::Direction::Forward, 1).unwrap()
+        [0]
+    .envelope
+    .id();
     let answer = system.answer(Question::ProveEvent { event: id.to_string() }, steps()).await;
     assert!(matches!(answer, Answer::Proof { .. }));
     for none in ["0", "999", "event_01JCY3V8Q6ZK9B2T4M5N6P7R8S", "monday"] {

@@ -98,8 +98,7 @@ impl World {
             }
         }
         let feeds = ["sessionEvents", "sessionChanged", "sessionSignals", "waitingDeskChanged"];
-        for id in feeds.into_iter().filter(|id| !refused.contains(*id))
-        {
+        for id in feeds.into_iter().filter(|id| !refused.contains(*id)) {
             wrong.push(format!("{} was not refused {id}", caller.name()));
         }
         wrong

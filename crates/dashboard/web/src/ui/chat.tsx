@@ -21,7 +21,10 @@ export function Chat({ call, session, messages }: ChatProps) {
   const [sending, setSending] = useState(false);
   const end = useRef<HTMLDivElement>(null);
   const mayWrite = call.self?.role !== "OBSERVER";
-  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [messages.length]);
+  // Newer browsers answer with a promise, which is no clean-up.
+  useEffect(() => {
+    void end.current?.scrollIntoView({ block: "end" });
+  }, [messages.length]);
 
   async function send(event?: FormEvent) {
     event?.preventDefault();
