@@ -48,7 +48,7 @@ await play("guests: by a password, denied, removed; a narrow screen in Portugues
   const link = await invitation(roomId, "Clara Lang");
   await stranger.opens(link.replace(/invite_.{4}/, "invite_AAAA"));
   await stranger.joinsAs("Clara");
-  await stranger.sees("This invitation leads in nowhere any more");
+  await stranger.sees("This invitation is not known here");
 
   step("who is removed sees so at once");
   await host.presses("Actions for Robin Silva");

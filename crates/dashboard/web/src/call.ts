@@ -49,6 +49,8 @@ export class Call {
   private cursor: string | null = null;
   private pulling: Promise<void> | null = null;
   private chatIsOpen = false;
+  /** Whether the messages from before one came have been read: none of them is new. */
+  private chatIsRead = false;
 
   constructor(
     entry: KeptEntry,
@@ -325,12 +327,14 @@ export class Call {
       const { edges, pageInfo } = page.session.messages;
       const news = edges.map(({ node }) => node);
       if (news.length > 0) {
-        const first = this.cursor === null;
-        const others = first || this.chatIsOpen ? 0 : news.filter(({ authorId }) => authorId !== this.me).length;
+        const others = !this.chatIsRead || this.chatIsOpen ? 0 : news.filter(({ authorId }) => authorId !== this.me).length;
         this.cursor = pageInfo.endCursor;
         this.state.update((state) => ({ ...state, messages: [...state.messages, ...news], unread: state.unread + others }));
       }
-      if (!pageInfo.hasNextPage) return;
+      if (!pageInfo.hasNextPage) {
+        this.chatIsRead = true;
+        return;
+      }
     }
   }
 
