@@ -63,7 +63,9 @@ impl App {
             continues: None,
         };
         let create = self.hidden_room(organization, room, unit, &above, owner, input)?;
-        let made = self.finish_grant(task, &OpenAdHocSession { create, open }.into()).await?;
+        let made = self
+            .finish_grant(task, &OpenAdHocSession { create: Box::new(create), open: Box::new(open) }.into())
+            .await?;
         let facts = made.state.facts().map_err(Error::rejected)?;
         let prepared = self.prepare_session(&request.step(), facts, &opened).await?;
         Ok((session, Outcome { position: self.prepared_position(session)?, ..prepared }))

@@ -120,7 +120,8 @@ fn hide(value: &mut Value) {
         Value::Object(members) => {
             members.retain(|name, value| {
                 // A reason in free text is about a person; one that is a word is a fact.
-                !NOT_FOR_ALL.contains(&name.as_str()) && !(name == "reason" && value.is_object())
+                let is_free_text = name == "reason" && value.is_object();
+                !is_free_text && !NOT_FOR_ALL.contains(&name.as_str())
             });
             members.values_mut().for_each(hide);
         }

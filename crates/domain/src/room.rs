@@ -120,8 +120,8 @@ pub struct OpenSession {
 /// One append, so there is never a hidden room without its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenAdHocSession {
-    pub create: CreateRoom,
-    pub open: OpenSession,
+    pub create: Box<CreateRoom>,
+    pub open: Box<OpenSession>,
 }
 
 /// Lets go of a session that has ended. A room that was made for that session is archived with it.

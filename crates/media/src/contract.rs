@@ -1,6 +1,8 @@
 //! What every media node must do, as a suite that the fake and the real client run against themselves. It panics at the
 //! first thing that isn't so. Packets are beyond it: what it sends is what a client's library would, without a network.
 
+#![expect(clippy::unwrap_used, reason = "a suite of tests: it panics at the first thing that isn't so")]
+
 use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};

@@ -90,7 +90,7 @@ async fn a_hidden_room_is_in_no_list_and_in_the_way_of_its_unit() {
     let mut create = CreateRoom { room: hidden, ..create_room() };
     create.details.slug = ad_hoc_slug(hidden);
     let open = OpenSession { session: EARLIER, ..open_session() };
-    log.does::<Room>(CLINIC, hidden, OpenAdHocSession { create, open }).await;
+    log.does::<Room>(CLINIC, hidden, OpenAdHocSession { create: Box::new(create), open: Box::new(open) }).await;
     let folder = TempDir::new().unwrap();
     let look = |log: &Log| {
         let models = folded(folder.path(), log);

@@ -45,7 +45,7 @@ impl World {
 
     async fn grants(&self, role: &str, more: Value) {
         let mut input = json!({ "userId": self.user, "role": role });
-        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        input.as_object_mut().expect("an input").extend(more.as_object().expect("an object").clone());
         self.owner_does("grantRole", input).await;
     }
 

@@ -52,12 +52,13 @@ async fn stop_what_is_not_allowed(
     state: &SessionState,
 ) -> Result<(), Error> {
     for stream in published.live() {
-        match state.media_standing(stream.participant).allows(stream.source) {
-            Err(
-                MediaRejection::RoleMayNotPublish | MediaRejection::OnlyHostsPublish | MediaRejection::ScreenShareOff,
-            ) => gone(in_time(app.media.unpublish(session, stream.participant, stream.stream)).await)?,
-            // Whoever is not there was disconnected as a whole.
-            Ok(()) | Err(_) => {}
+        // Whoever is not there was disconnected as a whole.
+        let allowed = state.media_standing(stream.participant).allows(stream.source);
+        if let Err(
+            MediaRejection::RoleMayNotPublish | MediaRejection::OnlyHostsPublish | MediaRejection::ScreenShareOff,
+        ) = allowed
+        {
+            gone(in_time(app.media.unpublish(session, stream.participant, stream.stream)).await)?;
         }
     }
     Ok(())

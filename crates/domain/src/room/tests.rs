@@ -45,7 +45,7 @@ fn opening_ad_hoc(session: u128, change: impl FnOnce(&mut CreateRoom)) -> RoomCo
     };
     create.details.slug = ad_hoc_slug(create.room);
     change(&mut create);
-    RoomCommand::OpenAdHocSession(OpenAdHocSession { create, open })
+    RoomCommand::OpenAdHocSession(OpenAdHocSession { create: Box::new(create), open: Box::new(open) })
 }
 
 fn update(change: impl FnOnce(&mut RoomDetails), owner_active: bool) -> RoomCommand {
