@@ -110,7 +110,7 @@ fn changed(recorded: &Recorded) -> [Option<Watched>; 2] {
     match envelope.category() {
         "session" => [session(), Some(Watched::Desks(organization))],
         "chat" | "media" => [session(), None],
-        "invitation" | "room" => [None, Some(Watched::Desks(organization))],
+        "invitation" | "room" | "units" => [None, Some(Watched::Desks(organization))],
         _ => [None, None],
     }
 }

@@ -8,8 +8,9 @@ use witan_domain::{
 
 use crate::{Key, ProjectionError, ReadModels, rooms::INVITATIONS_WAITED_BY, sessions::WAITED_FOR};
 
-/// How many sessions, and how many invitations, of one organization a look at a desk goes through.
-const LOOKED_AT_MAX: usize = 1_000;
+/// How many sessions, and how many invitations, of one organization a look at a desk goes through; more than that are said
+/// to be more.
+const LOOKED_AT_MAX: usize = 10_000;
 
 /// Someone who waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +50,12 @@ impl ReadModels {
     ) -> Result<WaitingDesk, ProjectionError> {
         let Some(units) = self.find_units(organization)? else { return Ok(WaitingDesk::default()) };
         let mut waiting = self.knocks(organization)?;
-        waiting.extend(self.invitees_at_desk(organization)?);
+        let invitees = self.invitees_at_desk(organization)?;
+        let unseen = waiting.len() >= LOOKED_AT_MAX || invitees.len() >= LOOKED_AT_MAX;
+        waiting.extend(invitees);
         waiting.retain(|one| units.state.path(one.unit).contains(&unit));
         waiting.sort_by_key(|one| (one.since, one.room));
-        let more = waiting.len() > max;
+        let more = unseen || waiting.len() > max;
         waiting.truncate(max);
         Ok(WaitingDesk { waiting, more })
     }

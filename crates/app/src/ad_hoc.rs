@@ -42,6 +42,12 @@ impl App {
         let room = RoomId(self.id_for(request, "ad-hoc room"));
         let session = SessionId(self.id_for(request, "session"));
         let task = self.begin_ad_hoc(request, organization, unit, room).await?;
+        if task.answered()?.is_some()
+            && let Some(prepared) = self.prepared(organization, session)?
+        {
+            drop(task);
+            return self.opened(request, organization, session, prepared).await;
+        }
         let owner = acting_user(request)?;
         let above = self.levels_in(organization, unit)?;
         let record = self.protect_record(request, organization, room, session, input.record_id.as_deref()).await?;

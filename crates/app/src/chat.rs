@@ -10,7 +10,7 @@ use crate::{
     App, Error, Outcome, Request,
     execute::{Presence, Task},
     personal::Text,
-    sessions::{own_participant, session_resource},
+    sessions::own_participant,
 };
 
 /// How many messages one participant sends at once, if they don't moderate.
@@ -28,18 +28,8 @@ impl App {
     ) -> Result<(MessageId, Outcome<Chat>), Error> {
         let text = Text::required("text", text, MESSAGE_TEXT_CHARS_MAX)?;
         let organization = request.organization()?;
+        let task = self.begin_chat(request, session, Operation::SendMessage, Presence::Optional).await?;
         let state = self.session_state(organization, session)?;
-        let resource = session_resource(&request.actor, organization, &state);
-        let task = self
-            .begin::<Chat>(
-                request,
-                Some(organization),
-                session,
-                Operation::SendMessage,
-                Presence::Optional,
-                move |_| resource.clone(),
-            )
-            .await?;
         let author = own_participant(request, &state)?;
         let person = state.record().and_then(|record| record.participant(author)).map(|author| author.person);
         let person = person.ok_or(Error::NotFound { what: "participant" })?;
@@ -49,6 +39,20 @@ impl App {
         let text = self.protect(organization, person, task.stream(), "text", text)?;
         let command = SendMessage { message, author, text, standing, now: task.now() };
         Ok((message, task.finish(&command.into()).await?))
+    }
+
+    /// Begins a command of the chat, asked in its turn: who was removed while they waited for it may no longer.
+    async fn begin_chat<'a>(
+        &'a self,
+        request: &'a Request,
+        session: SessionId,
+        operation: Operation,
+        presence: Presence,
+    ) -> Result<Task<'a, Chat>, Error> {
+        let organization = request.organization()?;
+        self.session_state(organization, session)?;
+        let resource = move |_: &_| self.session_resource_now(&request.actor, organization, session);
+        self.begin::<Chat>(request, Some(organization), session, operation, presence, resource).await
     }
 
     /// Who doesn't moderate says so much at once: a flood is no talk. A retry is none of it.
@@ -72,18 +76,9 @@ impl App {
         message: MessageId,
     ) -> Result<Outcome<Chat>, Error> {
         let organization = request.organization()?;
+        let presence = Presence::NeededOnceAllowed("message");
+        let task = self.begin_chat(request, session, Operation::RemoveMessage, presence).await?;
         let state = self.session_state(organization, session)?;
-        let resource = session_resource(&request.actor, organization, &state);
-        let task = self
-            .begin::<Chat>(
-                request,
-                Some(organization),
-                session,
-                Operation::RemoveMessage,
-                Presence::NeededOnceAllowed("message"),
-                move |_| resource.clone(),
-            )
-            .await?;
         let by = own_participant(request, &state)?;
         let command = RemoveMessage { message, by, standing: state.chat_standing(by), now: task.now() };
         task.finish(&command.into()).await

@@ -33,6 +33,10 @@ impl App {
         let shown = self.shown_invitation(invitation, secret)?;
         let request = &shown.within(request);
         let task = self.begin_shown(request, &shown, Operation::WaitAtDesk).await?;
+        if let Some(position) = task.answered()? {
+            let state = task.state().clone();
+            return Ok((self.at_desk(&shown, &state)?, task.unchanged(Some(position))));
+        }
         let good = task.state().good_at(task.now()).map_err(Error::rejected)?;
         let room = self.room_state(shown.organization, shown.facts.room)?;
         let facts = room.facts().map_err(Error::rejected)?;

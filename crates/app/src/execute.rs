@@ -200,7 +200,7 @@ impl App {
     /// refused, before the first step.
     ///
     /// None too where the API key by which they come now leads to less: what follows refuses it.
-    pub(crate) fn answered<A: Aggregate>(
+    pub fn answered<A: Aggregate>(
         &self,
         request: &Request,
         organization: OrganizationId,

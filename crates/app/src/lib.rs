@@ -114,6 +114,8 @@ pub struct App {
     pub(crate) signer: Signer,
     pub(crate) media: Arc<dyn Media>,
     pub(crate) entrances: signals::Entrances,
+    /// Of participants, for what they ask of a media node.
+    pub(crate) media_turns: streams::Turns,
     pub(crate) sources: Sources,
     pub(crate) streams: streams::Streams,
     pub(crate) recently: authorise::Memory,
@@ -152,6 +154,7 @@ impl App {
             signer: pieces.signer,
             media: pieces.media,
             entrances: signals::Entrances::default(),
+            media_turns: streams::Turns::default(),
             sources: pieces.sources,
             recently: authorise::Memory::default(),
             used_keys: authenticate::UsedKeys::default(),

@@ -1,17 +1,19 @@
 //! Media: whoever is in a session enters it, publishes and receives.
 //!
 //! What is recorded is decided twice: once before the node is asked, so that it is asked nothing in vain, and once after, in
-//! the stream's turn, on what holds then. No turn is held while the node works, and what the node did in vain is undone.
+//! the stream's turn, on what holds then. The stream's turn is not held while the node
+//! works, only the participant's own, and what the node did in vain is undone.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
+use tokio::sync::MutexGuard;
 use witan_auth::Operation;
 use witan_domain::{
     Aggregate, OfferId, OrganizationId, ParticipantId, SessionId, StreamId,
     media::{
-        EndStreams, MediaCommand, MediaRejection, MediaStanding, MuteStream, PublishStream, SessionMedia, UnmuteStream,
-        UnpublishReason, UnpublishStream, Which,
+        EndStreams, MediaCommand, MediaRejection, MediaStanding, MediaState, MuteStream, PublishStream, SessionMedia,
+        UnmuteStream, UnpublishReason, UnpublishStream, Which,
     },
     participant::{MediaSource, StreamKind},
     session::SessionState,
@@ -72,6 +74,7 @@ impl App {
         let request = &Request { idempotency: None, ..request.clone() };
         let place = self.place(request, session, Operation::EnterMedia).await?;
         let participant = place.participant;
+        let _turn = self.media_turn(session, participant).await;
         let entered = self.media.enter(session, participant, place.standing.clone());
         let entrance = in_time(entered).await?;
         let outcome = self.entered(request, &place).await;
@@ -144,6 +147,13 @@ impl App {
         let (participant, paused) = (before.participant, new.muted || before.standing.mutes(new.source));
         self.there_is_media()?;
         drop(before);
+        let _turn = self.media_turn(session, participant).await;
+        // The same request may have come twice, and the other was faster.
+        let before = self.publishing(request, session, Operation::PublishStream).await?;
+        if before.is_answered(&wanted)? {
+            return Ok((stream, before.task.finish(&wanted).await?));
+        }
+        drop(before);
 
         let publication =
             Publication { stream, source: new.source, rtp_parameters: new.rtp_parameters.clone(), paused };
@@ -185,6 +195,7 @@ impl App {
         let participant = before.participant;
         self.there_is_media()?;
         drop(before);
+        let _turn = self.media_turn(session, participant).await;
 
         in_time(self.media.set_stream_paused(session, participant, stream, paused)).await?;
         let recorded = async {
@@ -218,6 +229,7 @@ impl App {
         let participant = before.participant;
         self.there_is_media()?;
         drop(before);
+        let _turn = self.media_turn(session, participant).await;
 
         gone(in_time(self.media.unpublish(session, participant, stream)).await)?;
         let now = self.publishing(request, session, Operation::UnpublishStream).await?;
@@ -263,6 +275,12 @@ impl App {
         Ok(Place { organization, session, participant, standing })
     }
 
+    /// What one participant asks of a node and what is recorded of it come in one order: one after the other. Whoever waits
+    /// for this turn has no other.
+    async fn media_turn(&self, session: SessionId, participant: ParticipantId) -> MutexGuard<'_, ()> {
+        self.media_turns.lock(&format!("{session} {participant}")).await
+    }
+
     /// A command about one's own streams begins: authorised, in the stream's turn, with what the session says then.
     async fn publishing<'a>(
         &'a self,
@@ -284,10 +302,7 @@ impl App {
     ) -> Result<Task<'a, SessionMedia>, Error> {
         let organization = request.organization()?;
         // Asked anew in the stream's turn: who was removed while they waited for it may no longer.
-        let resource = move |_: &_| match self.session_state(organization, session) {
-            Ok(state) => session_resource(&request.actor, organization, &state),
-            Err(_) => session_resource(&request.actor, organization, &SessionState::Absent),
-        };
+        let resource = move |_: &_| self.session_resource_now(&request.actor, organization, session);
         self.session_state(organization, session)?;
         self.begin::<SessionMedia>(request, Some(organization), session, operation, Presence::Optional, resource).await
     }
@@ -298,13 +313,13 @@ impl App {
         request: &Request,
         organization: OrganizationId,
         session: SessionId,
-        command: impl FnOnce(&SessionState) -> MediaCommand + Send,
+        command: impl FnOnce(&SessionState, &MediaState) -> MediaCommand + Send,
     ) -> Result<Outcome<SessionMedia>, Error> {
         let resource = move |_: &_| session_resource(&request.actor, organization, &SessionState::Absent);
         let (operation, presence) = (Operation::UnpublishStream, Presence::Optional);
         let task =
             self.begin::<SessionMedia>(request, Some(organization), session, operation, presence, resource).await?;
-        let command = command(&*self.session_state(organization, session)?);
+        let command = command(&*self.session_state(organization, session)?, task.state());
         task.finish(&command).await
     }
 
@@ -353,12 +368,15 @@ fn standing(standing: &MediaStanding) -> Result<Standing, Error> {
     }
 }
 
-/// The node's answer, as far as it comes in time.
+/// The node's answer; that none came in time is a fault of the node.
+pub(crate) async fn answered<T>(answer: impl Future<Output = Result<T, MediaError>>) -> Result<T, MediaError> {
+    let answer = tokio::time::timeout(NODE_TIME_MAX, answer).await;
+    answer.unwrap_or_else(|_| Err(MediaError::Node("it did not answer in time".into())))
+}
+
+/// The same, told to whoever asked.
 pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, MediaError>>) -> Result<T, Error> {
-    match tokio::time::timeout(NODE_TIME_MAX, answer).await {
-        Ok(answer) => answer.map_err(told),
-        Err(_) => Err(Error::Unavailable("The media node did not answer in time. Please try again.".into())),
-    }
+    answered(answer).await.map_err(told)
 }
 
 /// Why the node did not do it, for whoever asked.

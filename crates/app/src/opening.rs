@@ -149,7 +149,7 @@ impl App {
     }
 
     /// The answer to an opening that has got as far as the session's own stream.
-    async fn opened(
+    pub(crate) async fn opened(
         &self,
         request: &Request,
         organization: OrganizationId,
@@ -161,7 +161,11 @@ impl App {
     }
 
     /// The session as it is, once its stream has begun.
-    fn prepared(&self, organization: OrganizationId, session: SessionId) -> Result<Option<Outcome<Session>>, Error> {
+    pub(crate) fn prepared(
+        &self,
+        organization: OrganizationId,
+        session: SessionId,
+    ) -> Result<Option<Outcome<Session>>, Error> {
         let there = self.load_own::<Session>(Some(organization), &Session::stream(session))?;
         let outcome = || Outcome { state: there.state.clone(), version: there.version, position: None };
         Ok(there.version.is_some().then(outcome))

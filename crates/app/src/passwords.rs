@@ -59,7 +59,8 @@ impl Passwords {
         let rate = || Rate::new(WRONG_PASSWORDS_AT_ONCE, WRONG_PASSWORD_INTERVAL_MILLIS);
         Self {
             key: Arc::new(PasswordKey::of(tokens)),
-            turns: Arc::new(Semaphore::new((processors / 2).max(1))),
+            // Each check that runs counts as wrong until it is done: fewer run than may be wrong.
+            turns: Arc::new(Semaphore::new((processors / 2).clamp(1, WRONG_PASSWORDS_AT_ONCE as usize / 2))),
             waiting: Mutex::default(),
             checks: Rate::new(CHECKS_AT_ONCE, CHECK_INTERVAL_MILLIS),
             wrong: rate(),

@@ -10,6 +10,7 @@ pub mod erasures;
 pub mod keys;
 pub mod ledger;
 pub mod media;
+pub mod nodes;
 pub mod observations;
 pub mod owners;
 pub mod sessions;
@@ -78,6 +79,7 @@ pub fn start(
     let (sessions, media, erasures) = (add("sessions"), add("media"), add("erasures"));
     let (owners, access, keys) = (add("owners"), add("access"), add("keys"));
     let (deadlines, ledger) = (add("deadlines"), add("ledger"));
+    let (nodes, observations) = (add("nodes"), add("observations"));
     let tasks = vec![
         tokio::spawn(sessions.each(Reaction::Sessions)),
         tokio::spawn(media::run(media)),
@@ -87,7 +89,8 @@ pub fn start(
         tokio::spawn(keys.each(Reaction::Keys)),
         tokio::spawn(deadlines::run(deadlines)),
         tokio::spawn(ledger::run(ledger)),
-        tokio::spawn(observations::run(Arc::clone(app), stop.clone())),
+        tokio::spawn(nodes::run(nodes)),
+        tokio::spawn(observations::run(observations)),
     ];
     (Reactors { progress }, tasks)
 }

@@ -81,6 +81,19 @@ pub struct Reason(pub String);
 pub const REASON_CHARS_MAX: usize = 500;
 
 impl App {
+    /// What is asked of a session as it is at this moment.
+    pub(crate) fn session_resource_now(
+        &self,
+        actor: &Actor,
+        organization: OrganizationId,
+        session: SessionId,
+    ) -> Resource {
+        match self.session_state(organization, session) {
+            Ok(state) => session_resource(actor, organization, &state),
+            Err(_) => session_resource(actor, organization, &SessionState::Absent),
+        }
+    }
+
     pub(crate) async fn begin_session<'a>(
         &'a self,
         request: &'a Request,

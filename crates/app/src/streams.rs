@@ -105,28 +105,40 @@ struct Kept {
 pub struct Streams {
     store: Arc<dyn EventStore>,
     states: Cache<String, Kept>,
+    turns: Turns,
+}
+
+/// A bounded number of locks, shared by many names: whoever holds one never takes a second of the same set.
+pub(crate) struct Turns {
     locks: Vec<Mutex<()>>,
     hasher: RandomState,
 }
 
+impl Default for Turns {
+    fn default() -> Self {
+        Self { locks: (0..LOCKS).map(|_| Mutex::new(())).collect(), hasher: RandomState::new() }
+    }
+}
+
+impl Turns {
+    /// Waits until nobody else has the turn of this name.
+    pub(crate) async fn lock(&self, name: &str) -> MutexGuard<'_, ()> {
+        self.of(name).lock().await
+    }
+
+    fn of(&self, name: &str) -> &Mutex<()> {
+        &self.locks[self.hasher.hash_one(name) as usize % LOCKS]
+    }
+}
+
 impl Streams {
     pub fn new(store: Arc<dyn EventStore>) -> Self {
-        Self {
-            store,
-            states: Cache::new(STATES_MAX),
-            locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
-            hasher: RandomState::new(),
-        }
+        Self { store, states: Cache::new(STATES_MAX), turns: Turns::default() }
     }
 
-    /// Waits until no other command runs on the stream. Streams share a bounded number of locks, so whoever holds one
-    /// never takes a second.
+    /// Waits until no other command runs on the stream.
     pub async fn lock(&self, stream: &str) -> MutexGuard<'_, ()> {
-        self.turns(stream).lock().await
-    }
-
-    fn turns(&self, stream: &str) -> &Mutex<()> {
-        &self.locks[self.hasher.hash_one(stream) as usize % LOCKS]
+        self.turns.lock(stream).await
     }
 
     /// The stream as it is, from the cache or the event store: everything that a follower was ever given is in it.
@@ -135,7 +147,7 @@ impl Streams {
             return Ok(found);
         }
         // What is read while a command records may be old before it is kept, so it is kept only in a turn.
-        match self.turns(stream).try_lock() {
+        match self.turns.of(stream).try_lock() {
             Ok(_turn) => self.load_in_turn(stream),
             Err(_) => self.read(stream, |_| true).map(Arc::new),
         }

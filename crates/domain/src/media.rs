@@ -481,7 +481,8 @@ impl Aggregate for SessionMedia {
             MediaEvent::SpeechMeasured(measured) => {
                 state.measured.insert(measured.measure.run.clone(), measured.measure.number);
                 for spoken in &measured.speech {
-                    *state.speech.entry(spoken.participant).or_default() += spoken.milliseconds;
+                    let total = state.speech.entry(spoken.participant).or_default();
+                    *total = total.saturating_add(spoken.milliseconds);
                 }
             }
         }
@@ -578,13 +579,19 @@ fn enforce_standings(state: &MediaState, command: &EnforceStandings) -> Decision
     Ok(with_standing.filter_map(|(stream, standing)| enforced(stream, standing)).collect())
 }
 
+/// Nobody speaks for longer between two measures.
+const SPOKEN_MILLISECONDS_MAX: u64 = 3_600_000;
+
 /// What was measured before adds nothing, nor does silence.
 fn measure_speech(state: &MediaState, command: &MeasureSpeech) -> Decision {
     let Measure { run, number } = &command.measure;
     if state.measured.get(run).is_some_and(|newest| newest >= number) {
         return NOTHING;
     }
-    let speech: Vec<Spoken> = command.speech.iter().filter(|spoken| spoken.milliseconds > 0).copied().collect();
+    let spoke = command.speech.iter().filter(|spoken| spoken.milliseconds > 0);
+    let bounded =
+        |spoken: &Spoken| Spoken { milliseconds: spoken.milliseconds.min(SPOKEN_MILLISECONDS_MAX), ..*spoken };
+    let speech: Vec<Spoken> = spoke.map(bounded).collect();
     if speech.is_empty() {
         return NOTHING;
     }

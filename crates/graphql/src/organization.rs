@@ -377,8 +377,14 @@ impl OrganizationMutation {
     ) -> async_graphql::Result<OrganizationPayload> {
         let call = Call::mutation(ctx)?;
         let organization = call.organization()?;
+        let operation = Operation::UpdateOrganization;
+        // A retry is answered, whatever its user may do by now.
+        let answered = call.app().answered::<DomainOrganization>(&call.request, organization, organization, operation);
+        if let Some(outcome) = answered.transpose() {
+            return organization_payload(&call, outcome).await;
+        }
         // Before anything private is revealed for the patch.
-        call.authorise(Operation::UpdateOrganization, &organization_resource(organization)).await?;
+        call.authorise(operation, &organization_resource(organization)).await?;
         let app = call.app();
         let patch = || patched_organization(&call, organization, &input);
         let apply = |request: Request, input| async move { app.update_organization(&request, &input).await };

@@ -338,8 +338,14 @@ impl UnitMutation {
     ) -> async_graphql::Result<UnitPayload> {
         let call = Call::mutation(ctx)?;
         let unit = id("unitId", &input.unit_id)?;
+        let (organization, operation) = (call.organization()?, Operation::UpdateUnit);
+        // A retry is answered, whatever its user may do by now.
+        let answered = call.app().answered::<Units>(&call.request, organization, organization, operation);
+        if let Some(outcome) = answered.transpose() {
+            return unit_payload(&call, unit, outcome).await;
+        }
         // Before what is there is looked at for the patch.
-        call.authorise(Operation::UpdateUnit, &unit_resource(call.organization()?, Some(unit))).await?;
+        call.authorise(operation, &unit_resource(organization, Some(unit))).await?;
         let app = call.app();
         let patch = || patched_unit(&call, unit, &input);
         let apply = |request: Request, input| async move { app.update_unit(&request, unit, &input).await };

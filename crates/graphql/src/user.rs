@@ -259,11 +259,17 @@ impl UserMutation {
             MaybeUndefined::Null => MaybeUndefined::Null,
             MaybeUndefined::Undefined => MaybeUndefined::Undefined,
         };
-        // Before anything private is revealed for the patch.
         let organization = call.organization()?;
+        let operation = Operation::UpdateUser;
+        // A retry is answered, whatever its user may do by now.
+        let answered = call.app().answered::<DomainUser>(&call.request, organization, user, operation);
+        if let Some(outcome) = answered.transpose() {
+            return user_payload(&call, user, outcome).await;
+        }
+        // Before anything private is revealed for the patch.
         let (state, version) = call.app().current::<DomainUser>(organization, user).map_err(crate::call::shown)?;
         if version.is_some() {
-            call.authorise(Operation::UpdateUser, &user_resource(organization, user, &state)).await?;
+            call.authorise(operation, &user_resource(organization, user, &state)).await?;
         }
         let app = call.app();
         let patch = || patched_user(&call, user, unit, &input);

@@ -26,13 +26,12 @@ pub struct Observation {
 pub enum Observed {
     /// A stream ended, and neither the participant nor a host had asked for that.
     StreamEnded { session: SessionId, participant: ParticipantId, stream: StreamId, why: StreamEnd },
-    /// The participant's connection to the node is gone: closed by the client, or silent for too long.
+    /// The participant's connection to the node is gone, or silent for too long. It may be back; of each stream that has
+    /// ended with it, [`Observed::StreamEnded`] is told.
     TransportLost { session: SessionId, participant: ParticipantId },
     /// For how many milliseconds people spoke since the observation of this kind before: told each minute in which somebody
     /// did, and at the session's end.
     Spoke { session: SessionId, speech: Vec<(ParticipantId, u64)> },
-    /// A part of the node failed and took this session with it; it can be opened anew.
-    SessionLost { session: SessionId },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

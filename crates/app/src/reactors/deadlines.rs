@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::time::MissedTickBehavior;
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use witan_domain::{
     Aggregate, CorrelationId, InvitationId, OrganizationId, SessionId, Timestamp,
     deadline::{self, Deadline, DeskDeadline, deadlines, desk_deadlines},
@@ -112,6 +112,7 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
     let first = tokio::time::Instant::now() + Duration::from_secs(deadline::RECONNECT_SECONDS_MAX);
     let mut looks = tokio::time::interval_at(first, LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looking: Option<JoinHandle<()>> = None;
     for (timed, organization) in run.cursor.note::<Vec<(Timed, OrganizationId)>>().unwrap_or_default() {
         look(&run.app, &mut live, timed, organization)?;
     }
@@ -125,8 +126,14 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
             }
             _ = looks.tick() => {
                 run.app.presence.forget_unheard(run.app.sources.now());
-                for (session, organization) in live.sessions() {
-                    run.app.drop_absent(organization, session).await;
+                // Beside the deadlines: after a restart there may be thousands to record, and others' time goes on.
+                if looking.as_ref().is_none_or(JoinHandle::is_finished) {
+                    let (app, sessions) = (Arc::clone(&run.app), live.sessions().collect::<Vec<_>>());
+                    looking = Some(tokio::spawn(async move {
+                        for (session, organization) in sessions {
+                            app.drop_absent(organization, session).await;
+                        }
+                    }));
                 }
             }
             () = until(&run.app, live.queue.first().map(|(at, _)| *at)) => {

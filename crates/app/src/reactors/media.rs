@@ -13,10 +13,13 @@ use witan_event_store::{Follower, Recorded};
 use witan_media::{MediaError, MediaMode};
 
 use super::{BATCH_EVENTS, Reaction, Run, because_of, settled, stopped, streams};
-use crate::{App, Error, Request};
+use crate::{App, Error, Request, media::answered};
 
 /// How often a session whose media could not be opened is tried again.
 const RETRY_SECONDS: u64 = 1;
+/// How often a node is asked to enforce a decision, and how long after it failed.
+const ATTEMPTS_MAX: usize = 3;
+const ATTEMPT_AFTER: Duration = Duration::from_millis(200);
 
 /// Prepared sessions whose media could not be opened yet.
 type Waiting = BTreeMap<SessionId, Prepared>;
@@ -98,20 +101,39 @@ pub(crate) async fn react(app: &App, recorded: &Recorded) -> Result<(), Error> {
     let event = Session::decode(envelope.kind(), envelope.schema(), envelope.data())?;
     let loaded = app.load_own::<Session>(Some(organization), &Session::stream(session))?;
     let result = match loaded.state.live() {
-        Some(live) => enforce(app, live, &event).await,
-        None if matches!(event, SessionEvent::SessionEnded(_)) => app.media.close_session(session).await,
+        Some(live) => insistently(|| enforce(app, live, &event)).await,
+        None if matches!(event, SessionEvent::SessionEnded(_)) => {
+            insistently(|| app.media.close_session(session)).await
+        }
         None => Ok(()),
     };
     match result {
         Ok(()) => {}
-        // A node that does not carry the session has nothing to enforce in it; a lost one is interrupted elsewhere.
+        // A node that does not carry the session has nothing to enforce in it. A lost one is interrupted (see `nodes`), and
+        // who enters the next does so as the session says then.
         Err(
             error @ (MediaError::NoNode | MediaError::Node(_) | MediaError::Invalid { .. } | MediaError::NotThere(_)),
         ) => {
-            tracing::warn!(%session, %error, "media did not take the decision");
+            tracing::error!(%session, %error, "media did not take the decision");
         }
     }
     streams::follow(app, &because_of(recorded)?, organization, session, &event, envelope.recorded_at()).await
+}
+
+/// Asks a node a few times, and no longer: others' decisions wait.
+pub(super) async fn insistently<A>(ask: impl Fn() -> A) -> Result<(), MediaError>
+where
+    A: Future<Output = Result<(), MediaError>>,
+{
+    let mut result = answered(ask()).await;
+    for _ in 1..ATTEMPTS_MAX {
+        if !matches!(result, Err(MediaError::NoNode | MediaError::Node(_))) {
+            break;
+        }
+        tokio::time::sleep(ATTEMPT_AFTER).await;
+        result = answered(ask()).await;
+    }
+    result
 }
 
 async fn enforce(app: &App, live: &SessionRecord, event: &SessionEvent) -> Result<(), MediaError> {
@@ -172,7 +194,7 @@ async fn get_ready(app: &App, waiting: &mut Waiting) -> Result<(), Error> {
             continue;
         }
         drop(loaded);
-        if let Err(error) = app.media.open_session(session).await {
+        if let Err(error) = answered(app.media.open_session(session)).await {
             tracing::warn!(%session, %error, "media is not ready for the session");
             continue;
         }

@@ -4,39 +4,53 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use tokio::sync::watch;
 use witan_domain::{
     Aggregate, CorrelationId, OrganizationId, SessionId,
     media::{EndStreams, Measure, MeasureSpeech, MediaCommand, Spoken, UnpublishReason, Which},
     session::Session,
 };
+use witan_event_store::Position;
 use witan_media::{Observation, Observed, StreamEnd};
 
-use super::{settled, stopped};
-use crate::{App, Error, Request, media::in_time};
+use super::{Run, settled, stopped};
+use crate::{App, Error, Request, media::answered};
 
 /// How long an observation that could not be recorded waits before it is tried again.
 const RETRIED_AFTER: Duration = Duration::from_secs(1);
 
-pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn run(mut run: Run) {
+    let result = follow(&mut run).await;
+    run.ended(result);
+}
+
+async fn follow(run: &mut Run) -> Result<(), Error> {
+    let (app, mut stop) = (Arc::clone(&run.app), run.stop.clone());
+    // It follows the nodes, not the log: of the log it is never behind.
+    run.reached(Position(u64::MAX));
     let mut observations = app.media.observations();
     loop {
         let observation = tokio::select! {
             observation = observations.next() => observation,
-            () = stopped(&mut stop) => return,
+            () = stopped(&mut stop) => return Ok(()),
         };
-        let Some(observation) = observation else { return };
+        // Without media there are none, and never will be.
+        let Some(observation) = observation else {
+            stopped(&mut stop).await;
+            return Ok(());
+        };
         while let Err(error) = record(&app, &observation).await {
             let chain = crate::error::chain(&error);
             tracing::error!(error = chain, "what a media node saw could not be recorded: tries again");
+            run.fails_at(1);
             tokio::select! {
                 () = tokio::time::sleep(RETRIED_AFTER) => {}
-                () = stopped(&mut stop) => return,
+                () = stopped(&mut stop) => return Ok(()),
             }
         }
-        if let Err(error) = in_time(app.media.acknowledge(observation.id)).await {
+        run.fails_at(0);
+        if let Err(error) = answered(app.media.acknowledge(observation.id)).await {
             // It comes again, and adds nothing.
-            tracing::warn!(code = error.code(), "a media node was not told that an observation is recorded");
+            tracing::warn!(%error, "a media node was not told that an observation is recorded");
         }
     }
 }
@@ -51,14 +65,8 @@ async fn record(app: &App, observation: &Observation) -> Result<(), Error> {
             };
             (*session, EndStreams { which: Which::One(*stream), reason, now }.into())
         }
-        Observed::TransportLost { session, participant } => {
-            let (which, reason) = (Which::OfParticipant(*participant), UnpublishReason::ConnectionLost);
-            (*session, EndStreams { which, reason, now }.into())
-        }
-        Observed::SessionLost { session } => {
-            let (which, reason) = (Which::PublishedUntil(now), UnpublishReason::NodeLost);
-            (*session, EndStreams { which, reason, now }.into())
-        }
+        // It may be back: which streams have ended with a connection is told one by one.
+        Observed::TransportLost { .. } => return Ok(()),
         Observed::Spoke { session, speech } => {
             let spoken = |(participant, milliseconds): &(_, _)| Spoken {
                 participant: *participant,
@@ -73,7 +81,7 @@ async fn record(app: &App, observation: &Observation) -> Result<(), Error> {
         return Ok(());
     };
     let request = Request::system(CorrelationId(app.sources.ulid()), None);
-    settled(app.command_media(&request, organization, session, |_| command).await)
+    settled(app.command_media(&request, organization, session, |_, _| command).await)
 }
 
 fn organization_of(app: &App, session: SessionId) -> Result<Option<OrganizationId>, Error> {

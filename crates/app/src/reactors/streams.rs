@@ -6,12 +6,10 @@ use witan_domain::{
     media::{EndStreams, EnforceStandings, MediaRejection, MediaState, SessionMedia, UnpublishReason, Which},
     session::{SessionEvent, SessionState},
 };
+use witan_media::MediaError;
 
-use super::settled;
-use crate::{
-    App, Error, Request,
-    media::{gone, in_time},
-};
+use super::{media::insistently, settled};
+use crate::{App, Error, Request};
 
 /// Enforces what the session says now of everyone who publishes, where this event, recorded at `at`, may have changed it.
 pub(crate) async fn follow(
@@ -24,33 +22,25 @@ pub(crate) async fn follow(
 ) -> Result<(), Error> {
     if matches!(event, SessionEvent::SessionInterrupted(_)) {
         let (which, reason) = (Which::PublishedUntil(at), UnpublishReason::NodeLost);
-        let command = |_: &SessionState| EndStreams { which, reason, now: app.sources.now() }.into();
+        let command = |_: &SessionState, _: &MediaState| EndStreams { which, reason, now: app.sources.now() }.into();
         return settled(app.command_media(request, organization, session, command).await);
     }
     if !may_end_streams(event) {
         return Ok(());
     }
     let (published, _) = app.current::<SessionMedia>(organization, session)?;
-    if published.live().next().is_none() {
-        return Ok(());
-    }
-    stop_what_is_not_allowed(app, session, &published, &*app.session_state(organization, session)?).await?;
-    let publishers = published.publishers();
-    let command = |state: &SessionState| {
+    stop_what_is_not_allowed(app, session, &published, &*app.session_state(organization, session)?).await;
+    // Decided in the stream's turn: what is being published at this moment is recorded before it, or sees the event itself.
+    let command = |state: &SessionState, media: &MediaState| {
         let standing = |participant: ParticipantId| (participant, state.media_standing(participant));
-        let standings = publishers.into_iter().map(standing).collect();
+        let standings = media.publishers().into_iter().map(standing).collect();
         EnforceStandings { standings, now: app.sources.now() }.into()
     };
     settled(app.command_media(request, organization, session, command).await)
 }
 
 /// A role or a setting that was changed ends streams of people who stay: of these the node knows nothing.
-async fn stop_what_is_not_allowed(
-    app: &App,
-    session: SessionId,
-    published: &MediaState,
-    state: &SessionState,
-) -> Result<(), Error> {
+async fn stop_what_is_not_allowed(app: &App, session: SessionId, published: &MediaState, state: &SessionState) {
     for stream in published.live() {
         // Whoever is not there was disconnected as a whole.
         let allowed = state.media_standing(stream.participant).allows(stream.source);
@@ -58,10 +48,13 @@ async fn stop_what_is_not_allowed(
             MediaRejection::RoleMayNotPublish | MediaRejection::OnlyHostsPublish | MediaRejection::ScreenShareOff,
         ) = allowed
         {
-            gone(in_time(app.media.unpublish(session, stream.participant, stream.stream)).await)?;
+            match insistently(|| app.media.unpublish(session, stream.participant, stream.stream)).await {
+                Ok(()) | Err(MediaError::NotThere(_)) => {}
+                // A node that fails stops nobody else's decisions.
+                Err(error) => tracing::error!(%session, %error, "a media node did not stop what may not be sent"),
+            }
         }
     }
-    Ok(())
 }
 
 fn may_end_streams(event: &SessionEvent) -> bool {

@@ -305,14 +305,16 @@ async fn what_a_node_saw_is_recorded_once() {
     // While nobody looks, the node keeps what it sees.
     let Call { world, running, .. } = &mut call;
     world.stop(running.take().unwrap()).await;
-    call.media.observe(Observed::TransportLost { session, participant });
-    call.media.observe(Observed::TransportLost { session: SessionId(404), participant });
+    call.media.observe(Observed::StreamEnded { session, participant, stream: microphone, why });
+    call.media.observe(Observed::StreamEnded { session: SessionId(404), participant, stream: microphone, why });
     call.running = Some(call.world.reacts());
     call.world.until("the microphone has ended", || call.ended(microphone) == lost).await;
     assert_eq!(call.ended(of_host), None);
     let count = call.kinds().len();
-    call.media.observe(Observed::TransportLost { session, participant });
+    call.media.observe(Observed::StreamEnded { session, participant, stream: microphone, why });
     call.media.observe(Observed::TransportLost { session, participant: participant_of(&call.host) });
+    let participant = participant_of(&call.host);
+    call.media.observe(Observed::StreamEnded { session, participant, stream: of_host, why });
     call.world.until("the host's camera has ended", || call.ended(of_host) == lost).await;
     assert_eq!(call.kinds().len(), count + 1, "what was recorded adds nothing");
     call.ends().await;
