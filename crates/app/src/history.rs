@@ -57,6 +57,8 @@ pub struct HistoryEvent {
     pub digest: [u8; 32],
 }
 
+/// How much faster than ours a caller's clock may be.
+const CLOCKS_DIFFER_SECONDS_MAX: u64 = 60;
 /// How many of the newest events are kept as their readers see them: a live one is asked for by all who listen.
 const SHOWN_EVENTS: usize = 256;
 
@@ -123,10 +125,28 @@ impl App {
         moment: Moment,
     ) -> Result<Snapshot, Error> {
         self.may_read_session(request, session, Operation::ReadHistory).await?;
+        self.has_been(moment)?;
         let loaded = self.streams.read::<Session>(&Session::stream(session), |recorded| moment.has(recorded))?;
         let media = &SessionMedia::stream(session);
         let media = self.streams.read::<SessionMedia>(media, |recorded| moment.has(recorded))?;
         Ok(Snapshot { state: loaded.state, version: loaded.version, media: media.state })
+    }
+
+    /// Refuses a moment that has not come: what would be shown is no past.
+    fn has_been(&self, moment: Moment) -> Result<(), Error> {
+        let newest = *self.store.durable().borrow();
+        match moment {
+            Moment::Position(position) if position > newest => Err(Error::Rejected {
+                code: "AFTER_THE_END",
+                field: Some("position".into()),
+                message: format!("position is {}, but the log ends at {}.", position.0, newest.0),
+            }),
+            // A caller's clock may be a little fast.
+            Moment::Time(time) if time > self.sources.now().plus_seconds(CLOCKS_DIFFER_SECONDS_MAX) => {
+                Err(Error::invalid("time", "time is in the future; expected a moment that has been"))
+            }
+            Moment::Position(_) | Moment::Time(_) => Ok(()),
+        }
     }
 
     /// At most `max` events of the session after (or, backward, before) version `from`, and whether there are more.

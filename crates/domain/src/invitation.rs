@@ -104,11 +104,11 @@ impl InvitationDetails {
                 return Err(InvitationRejection::PrivateOfAnother { field });
             }
         }
-        if self.not_after <= self.not_before {
-            return Err(Invalid::new("notAfter", "is not after notBefore", "a later time").into());
-        }
         if self.not_after <= now {
             return Err(Invalid::new("notAfter", "is past", "a time in the future").into());
+        }
+        if self.not_after <= self.not_before {
+            return Err(Invalid::new("notAfter", "is not after notBefore", "a later time").into());
         }
         if self.not_after.seconds_since(self.not_before) > WINDOW_DAYS_MAX * 86_400 {
             let expected = format!("a window of at most {WINDOW_DAYS_MAX} days");

@@ -76,7 +76,7 @@ pub enum Listing {
     Private,
     /// The organization's users too.
     Organization,
-    /// Everyone.
+    /// Those who take part in a session of the organization, too.
     Public,
 }
 
@@ -336,16 +336,6 @@ impl EffectivePolicies {
         // The roles are declared from the highest down.
         let role = facts.named.into_iter().chain(facts.invited).min().unwrap_or(SessionRole::Participant);
         Some(Access { role, lobby: lobby && !role.moderates() })
-    }
-
-    /// Whether someone sees the room in lists.
-    pub fn may_list(&self, facts: &Facts) -> bool {
-        let concerned = facts.hosts || facts.named.is_some() || facts.invited.is_some();
-        match self.list {
-            Listing::Public => true,
-            Listing::Organization => concerned || facts.organization_user,
-            Listing::Private => concerned,
-        }
     }
 }
 

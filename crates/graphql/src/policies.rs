@@ -102,7 +102,8 @@ pub enum Listing {
     Private,
     /// The organization's users too.
     Organization,
-    /// Everyone.
+    /// Whoever takes part in a session of the organization, too. There is no list for people who show no credential: they
+    /// come by a room's id.
     Public,
 }
 

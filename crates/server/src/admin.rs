@@ -41,6 +41,11 @@ pub enum Question {
     ProveEvent {
         event: String,
     },
+    /// That the log of `new` events (those of the newest checkpoint where it is none) continues the one of `old`.
+    ProveConsistency {
+        old: u64,
+        new: Option<u64>,
+    },
     /// The folder's absolute path.
     Backup {
         folder: PathBuf,

@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use witan_event_store::{Direction, EventStore, Position};
-use witan_event_store_embedded::{Journal, Options};
+use witan_event_store_embedded::{BackupError, Journal, Options};
 use witan_ledger::{MerkleLog, Signer};
 use witan_vault::{MasterKey, Vault};
 
@@ -203,7 +203,13 @@ fn fill(from: &Path, parts: &Parts, manifest: &Manifest, list: &Erasures, steps:
     let whole = witan_event_store_embedded::backup(source.journal(), parts.journal(), |done| {
         steps.send_replace(Step { what: "journal".into(), done: done.bytes, total: done.bytes_total });
     });
-    let whole = whole.map_err(|error| Failure::caused("the journal could not be restored", &error))?;
+    let whole = whole.map_err(|error| match error {
+        BackupError::Io { .. } | BackupError::NotEmpty(_) => {
+            Failure::caused("the journal could not be restored", &error)
+        }
+        // A copy is what was copied: what is wrong with it is wrong with the backup.
+        _ => Failure::found_wrong(Failure::caused("the backup's journal is not whole", &error).text),
+    })?;
     if (whole.events, hex(&whole.chain)) != (manifest.position, manifest.chain.clone()) {
         return Err(Failure::found_wrong("the backup's journal is not the one that its manifest speaks of"));
     }

@@ -233,6 +233,13 @@ pub enum ProofCommand {
         /// The event's id (event_…) or its position
         event: String,
     },
+    /// That nothing was rewritten since an earlier checkpoint: for `witan-verify`
+    Consistency {
+        /// How many events the earlier checkpoint covers (the second line of its note)
+        old: u64,
+        /// How many the later one covers [default: those of the newest checkpoint]
+        new: Option<u64>,
+    },
 }
 
 impl ConfigurationFlags {

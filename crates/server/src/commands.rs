@@ -186,6 +186,15 @@ pub async fn prove_event(config: &Config, event: String) -> Result<(), Failure> 
     Ok(())
 }
 
+/// `witan proof consistency`.
+pub async fn prove_consistency(config: &Config, old: u64, new: Option<u64>) -> Result<(), Failure> {
+    match ask(config, Question::ProveConsistency { old, new }, "working", Unit::Events).await? {
+        Answer::Proof { proof } => print_json(&proof),
+        _ => return Err(unexpected()),
+    }
+    Ok(())
+}
+
 /// `witan backup`.
 pub async fn backup(config: &Config, folder: &Path, json: bool) -> Result<(), Failure> {
     let folder = std::path::absolute(folder).map_err(|error| Failure::caused("the folder of the backup", &error))?;

@@ -47,7 +47,7 @@ pub async fn demo(config: &Config, options: Options) -> Result<(), Failure> {
     teller.act("An organization");
     let api_key = match options.api_key {
         Some(api_key) => api_key,
-        None => new_organization(config, &mut teller, &tag).await?,
+        None => new_organization(config, &client, &mut teller, &tag).await?,
     };
     let owner = client.caller(Some(&api_key));
     let mut story = Story { teller, client, owner, tag };
@@ -66,8 +66,19 @@ pub async fn demo(config: &Config, options: Options) -> Result<(), Failure> {
 }
 
 /// Asks the running server, by its operator's socket, for an organization of the story's own.
-async fn new_organization(config: &Config, teller: &mut Teller, tag: &str) -> Result<String, Failure> {
+async fn new_organization(config: &Config, client: &Client, teller: &mut Teller, tag: &str) -> Result<String, Failure> {
     data_folder::check(&config.data)?;
+    let failed = |error| Failure::caused("the running server did not answer", &error);
+    let (steps, _told) = watch::channel(Step::default());
+    if admin::ask(&config.data, &Question::ListOrganizations, &steps).await.map_err(failed)?.is_none() {
+        let data = config.data.display();
+        return Err(Failure::new(format!(
+            "no server runs on the data folder {data}: start one with `witan serve` (or `cargo xtask run`) in another \
+             terminal, name its folder with --data, or give an owner's key with --api-key"
+        )));
+    }
+    // Before anything is made: an organization that nobody can call for would stay in the log.
+    client.caller(None).asks("{ __typename }", json!({})).await?;
     let new = NewOrganization {
         slug: format!("north-clinic-{tag}"),
         name: "North Clinic".into(),
@@ -75,9 +86,8 @@ async fn new_organization(config: &Config, teller: &mut Teller, tag: &str) -> Re
         owner_name: "Anna Keller".into(),
         owner_email: None,
     };
-    let (steps, _told) = watch::channel(Step::default());
     let answer = admin::ask(&config.data, &Question::CreateOrganization(new), &steps).await;
-    match answer.map_err(|error| Failure::caused("the running server did not answer", &error))? {
+    match answer.map_err(failed)? {
         Some(Answer::OrganizationCreated(created)) => {
             teller.tell(&format!(
                 "The operator makes {} ({}), its owner, and an API key",
@@ -87,13 +97,7 @@ async fn new_organization(config: &Config, teller: &mut Teller, tag: &str) -> Re
         }
         Some(Answer::Refused { why }) => Err(Failure::new(why)),
         Some(_) => Err(Failure::new("the server answered another question: is it another version?")),
-        None => {
-            let data = config.data.display();
-            Err(Failure::new(format!(
-                "no server runs on the data folder {data}: start one with `witan serve` (or `cargo xtask run`) in another \
-                 terminal, name its folder with --data, or give an owner's key with --api-key"
-            )))
-        }
+        None => Err(Failure::new("the server has just stopped: start it again, and then the demo")),
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use witan_domain::{OrganizationId, PersonId};
-use witan_vault::{MasterKey, Vault};
+use witan_vault::{MasterKey, Vault, VaultError};
 
 use crate::{
     data_folder::{self, Parts, write_whole},
@@ -95,7 +95,14 @@ impl Erasures {
         let parts = data_folder::check(path)?;
         let key = MasterKey::open(&vault_key(&parts));
         let vault = key.and_then(|key| Vault::open(&vault_file(&parts), key));
-        let vault = vault.map_err(|error| Failure::caused(&format!("the vault in {}", path.display()), &error))?;
+        let vault = vault.map_err(|error| match error {
+            VaultError::InUse(_) => Failure::in_use(format!(
+                "the data folder {} is in use: stop its server first, or name the newest erasures.jsonl (the server keeps \
+                 it beside its backups)",
+                path.display()
+            )),
+            error => Failure::caused(&format!("the vault in {}", path.display()), &error),
+        })?;
         Self::of_vault(&vault)
     }
 }

@@ -39,6 +39,11 @@ impl Failure {
         Self { code: FOUND_WRONG, text: text.into() }
     }
 
+    /// The data folder can't be used as it is.
+    pub fn in_use(text: impl Into<String>) -> Self {
+        Self { code: DATA_FOLDER, text: text.into() }
+    }
+
     pub fn wrong_use(text: impl Into<String>) -> Self {
         Self { code: WRONG_USE, text: text.into() }
     }

@@ -77,6 +77,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
             }
             Command::Checkpoint { json } => commands::checkpoint(config, json).await,
             Command::Proof(ProofCommand::Event { event }) => commands::prove_event(config, event).await,
+            Command::Proof(ProofCommand::Consistency { old, new }) => {
+                commands::prove_consistency(config, old, new).await
+            }
             Command::Config { json, .. } => {
                 commands::config(&settled, json);
                 Ok(())

@@ -35,6 +35,7 @@ impl Answers for System {
             Question::ReactivateOrganization { organization } => self.suspend(&organization, false).await,
             Question::Checkpoint => self.checkpoint(),
             Question::ProveEvent { event } => self.prove(&event),
+            Question::ProveConsistency { old, new } => self.prove_consistency(old, new),
             Question::Backup { folder } => {
                 let _alone = self.chore.lock().await;
                 let (parts, vault) = (self.parts(), self.vault.clone());
@@ -163,6 +164,12 @@ impl System {
         let bundle =
             Bundle::new(recorded.envelope.bytes(), proof.leaf_index, proof.tree_size, &proof.hashes, &note, key);
         serde_json::to_value(bundle).map(|proof| Answer::Proof { proof }).map_err(|error| error.to_string())
+    }
+
+    fn prove_consistency(&self, old: u64, new: Option<u64>) -> Result<Answer, String> {
+        let Answer::Checkpoint { size, .. } = self.checkpoint()? else { return Err("no checkpoint".into()) };
+        let proof = self.app.consistency_proof(old, new.unwrap_or(size)).map_err(|error| sentence(&error))?;
+        serde_json::to_value(proof).map(|proof| Answer::Proof { proof }).map_err(|error| error.to_string())
     }
 
     fn find_event(&self, event: &str) -> Result<Recorded, String> {

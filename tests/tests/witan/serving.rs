@@ -58,8 +58,21 @@ async fn health_says_that_it_lives_and_is_ready() {
     for path in ["/health/live", "/health/ready"] {
         let response = reqwest::get(format!("{}{path}", server.url())).await.expect("the server answers");
         assert_eq!(response.status().as_u16(), 200, "{path}");
-        let _: Value = response.json().await.expect("health is JSON");
+        let said: Value = response.json().await.expect("health is JSON");
+        if path == "/health/ready" {
+            assert_eq!(said["media"], "none", "{said}");
+        }
     }
+}
+
+/// Introspection is for whoever develops with an API key.
+#[tokio::test]
+async fn introspection_is_for_users() {
+    let server = Server::start(Options::default());
+    let introspects = "{ __schema { queryType { name } } }";
+    assert!(server.owner().sees(introspects, json!({})).await["__schema"]["queryType"]["name"].is_string());
+    let code = server.nobody().asks(introspects, json!({})).await.code().map(str::to_owned);
+    assert_eq!(code.as_deref(), Some("INTROSPECTION_NOT_ALLOWED"));
 }
 
 #[tokio::test]

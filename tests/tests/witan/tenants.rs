@@ -86,6 +86,18 @@ fn missing_rows(schema: &Schema, expected: &Expected) -> Vec<String> {
             ));
         }
     }
+    // Fields that are shown with their object: one that is new is looked at before it gets its line.
+    let listed: BTreeSet<String> = include_str!("tenants/fields.txt").lines().map(str::to_owned).collect();
+    let there = schema.fields_of_their_objects();
+    missing.extend(there.difference(&listed).map(|field| {
+        format!(
+            "{field} has no line in tests/tests/witan/tenants/fields.txt: add it if whoever is shown the object may read it; \
+             if not, guard it, and give it a row."
+        )
+    }));
+    missing.extend(
+        listed.difference(&there).map(|field| format!("{field} is in tenants/fields.txt and not in the schema.")),
+    );
     let asked: BTreeSet<&str> =
         ROWS.iter().flat_map(Row::operations).chain(BELOW.iter().flat_map(|row| row.all_of.iter().copied())).collect();
     for operation in expected.operations().filter(|operation| !asked.contains(operation)) {

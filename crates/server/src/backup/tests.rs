@@ -176,38 +176,37 @@ async fn a_backup_is_made_into_an_empty_folder_only() {
     assert!(failure.text.contains("is not empty"), "{failure}");
 }
 
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect();
+    files.sort();
+    files
+}
+
 /// Every file of a backup, damaged by one bit or missing, is noticed; what was restored by then is not served.
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_to_any_file_of_a_backup_is_refused() {
     let made = made().await;
     made.back_up();
-    let files = [
-        "backup.json",
-        "erasures.jsonl",
-        "keys/vault.key",
-        "keys/checkpoint.key",
-        "keys/tokens.key",
-        "ledger/origin",
-        "ledger/checkpoint",
-        "vault/vault.sqlite",
-    ];
-    let journal = list(&made.backup().join("journal")).unwrap();
-    let segment = journal.iter().find(|name| name.to_string_lossy().len() > 10).unwrap();
-    let segment = format!("journal/{}", segment.display());
-    for (number, name) in files.into_iter().chain([segment.as_str()]).enumerate() {
-        let path = made.backup().join(name);
-        let whole = fs::read(&path).unwrap();
+    let files = files_below(&made.backup());
+    assert!(files.len() > 9, "{files:?}");
+    for (number, path) in files.iter().enumerate() {
+        let name = path.strip_prefix(made.backup()).unwrap().display();
+        let whole = fs::read(path).unwrap();
         let mut spoiled = whole.clone();
         let middle = spoiled.len() / 2;
         spoiled[middle] ^= 1;
-        fs::write(&path, &spoiled).unwrap();
+        fs::write(path, &spoiled).unwrap();
         let target = format!("restored-{number}");
-        let failure = made.restore(&target, None);
-        assert!(failure.is_err(), "one bit of {name}");
-        assert!(DataFolder::open(&made.folder.path().join(&target)).is_err(), "{name}");
-        fs::remove_file(&path).unwrap();
+        // The head is written twice, and what is restored has both anew.
+        if !path.ends_with("journal/head") {
+            assert!(made.restore(&target, None).is_err(), "one bit of {name}");
+            assert!(DataFolder::open(&made.folder.path().join(&target)).is_err(), "{name}");
+        }
+        fs::remove_file(path).unwrap();
         assert!(made.restore(&target, None).is_err(), "{name} missing");
-        fs::write(&path, &whole).unwrap();
+        fs::write(path, &whole).unwrap();
         assert!(made.restore(&target, None).is_ok(), "{name} put back");
     }
 }

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use witan_app::{Error, Request, users::NewUser};
 use witan_domain::{AccountRole, Actor, CorrelationId, EventId, OrganizationId, RoleScope, UserId};
 use witan_event_store::{Append, ExpectedVersion, NewEvent};
-use witan_verify::{Bundle, verify_bundle};
+use witan_verify::{Bundle, ConsistencyProof, verify_bundle, verify_consistency_proof};
 
 use super::*;
 use crate::admin::{Answer, Answers, CreatedOrganization, NewOrganization, Question, Step, Steps};
@@ -141,6 +141,14 @@ async fn an_event_is_proved_and_the_verifier_agrees() {
     .id();
     let answer = system.answer(Question::ProveEvent { event: id.to_string() }, steps()).await;
     assert!(matches!(answer, Answer::Proof { .. }));
+    let earlier = system.app.checkpoint(Some(2)).unwrap().unwrap();
+    let Answer::Proof { proof } = system.answer(Question::ProveConsistency { old: 2, new: None }, steps()).await else {
+        panic!("no proof of consistency")
+    };
+    let proof = ConsistencyProof::from_json(&proof.to_string()).unwrap();
+    verify_consistency_proof(&earlier, &note, &proof, Some(system.app.verifier_key())).unwrap();
+    let why = refused(&system, Question::ProveConsistency { old: 999, new: None }).await;
+    assert!(why.contains("999"), "{why}");
     for none in ["0", "999", "event_01JCY3V8Q6ZK9B2T4M5N6P7R8S", "monday"] {
         let why = refused(&system, Question::ProveEvent { event: none.into() }).await;
         assert!(why.contains("there is no event"), "{why}");

@@ -133,6 +133,16 @@ impl Schema {
         found
     }
 
+    /// All other fields of objects, as `Type.field`: each is shown to whoever is shown its object.
+    pub fn fields_of_their_objects(&self) -> BTreeSet<String> {
+        let led: BTreeSet<_> = self.fields_that_lead_on().into_iter().collect();
+        let is_own = |name: &str| !name.starts_with("__") && !self.roots.iter().any(|root| root == name);
+        let objects = self.types.iter().filter(|(name, told)| told["kind"] == "OBJECT" && is_own(name));
+        let fields =
+            objects.flat_map(|(name, _)| self.fields(name).into_iter().map(move |field| (name.clone(), field.name)));
+        fields.filter(|field| !led.contains(field)).map(|(on, field)| format!("{on}.{field}")).collect()
+    }
+
     fn leads_to_an_entity(&self, name: &str, seen: &mut BTreeSet<String>) -> bool {
         let fields = self.fields(name);
         name == "PrivateText"
