@@ -8,6 +8,7 @@ pub mod deadlines;
 pub mod erasures;
 pub mod ledger;
 pub mod media;
+pub mod nodes;
 pub mod owners;
 pub mod sessions;
 
@@ -69,7 +70,7 @@ pub fn start(
         Run { app: Arc::clone(app), name, cursor, stop: stop.clone(), progress: sender }
     };
     let (sessions, media, erasures) = (add("sessions"), add("media"), add("erasures"));
-    let (owners, deadlines, ledger) = (add("owners"), add("deadlines"), add("ledger"));
+    let (owners, deadlines, ledger, nodes) = (add("owners"), add("deadlines"), add("ledger"), add("nodes"));
     let tasks = vec![
         tokio::spawn(sessions.each(Reaction::Sessions)),
         tokio::spawn(media::run(media)),
@@ -77,6 +78,7 @@ pub fn start(
         tokio::spawn(owners.each(Reaction::Owners)),
         tokio::spawn(deadlines::run(deadlines)),
         tokio::spawn(ledger::run(ledger)),
+        tokio::spawn(nodes::run(nodes)),
     ];
     (Reactors { progress }, tasks)
 }

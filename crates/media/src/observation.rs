@@ -28,8 +28,6 @@ pub enum Observed {
     StreamEnded { session: SessionId, participant: ParticipantId, stream: StreamId, why: StreamEnd },
     /// The participant's connection to the node is gone: closed by the client, or silent for too long.
     TransportLost { session: SessionId, participant: ParticipantId },
-    /// A part of the node failed and took this session with it; it can be opened anew.
-    SessionLost { session: SessionId },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ mod docs;
 mod doors;
 mod hostile;
 mod hostile_readers;
+mod media_nodes;
 mod merkle_oracle;
 mod metrics;
 mod operator;
