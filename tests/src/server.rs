@@ -278,7 +278,9 @@ impl Server {
             }
             None => Command::new(witan),
         };
-        command.args(["serve", "--listen", "127.0.0.1:0", "--ready-json", "--log-format", "json", "--data"]);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--ready-json", "--log-format", "json"]);
+        // Whoever is about media says so.
+        command.args(["--set", "media=none", "--data"]);
         command.arg(self.data()).args(&self.options.arguments);
         // A configuration of the machine must not change what a test sees.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WITAN_")) {

@@ -10,6 +10,7 @@ pub mod erasures;
 pub mod keys;
 pub mod ledger;
 pub mod media;
+pub mod nodes;
 pub mod observations;
 pub mod owners;
 pub mod sessions;
@@ -77,7 +78,7 @@ pub fn start(
     };
     let (sessions, media, erasures) = (add("sessions"), add("media"), add("erasures"));
     let (owners, access, keys) = (add("owners"), add("access"), add("keys"));
-    let (deadlines, ledger) = (add("deadlines"), add("ledger"));
+    let (deadlines, ledger, nodes) = (add("deadlines"), add("ledger"), add("nodes"));
     let tasks = vec![
         tokio::spawn(sessions.each(Reaction::Sessions)),
         tokio::spawn(media::run(media)),
@@ -87,6 +88,7 @@ pub fn start(
         tokio::spawn(keys.each(Reaction::Keys)),
         tokio::spawn(deadlines::run(deadlines)),
         tokio::spawn(ledger::run(ledger)),
+        tokio::spawn(nodes::run(nodes)),
         tokio::spawn(observations::run(Arc::clone(app), stop.clone())),
     ];
     (Reactors { progress }, tasks)

@@ -327,11 +327,15 @@ fn microphone(stream: StreamId) -> Publication {
     Publication { stream, source: MediaSource::Microphone, rtp_parameters, paused: false }
 }
 
-/// Three sizes at once.
 fn camera(stream: StreamId) -> Publication {
+    Publication { stream, source: MediaSource::Camera, rtp_parameters: camera_parameters(), paused: false }
+}
+
+/// Three sizes at once.
+pub fn camera_parameters() -> Value {
     let encodings: Vec<Value> =
         ["a", "b", "c"].iter().map(|rid| json!({ "rid": rid, "scalabilityMode": "L1T3" })).collect();
-    let rtp_parameters = json!({
+    json!({
         "mid": "1",
         "codecs": [vp8(), rtx()],
         "headerExtensions": [
@@ -340,8 +344,7 @@ fn camera(stream: StreamId) -> Publication {
         ],
         "encodings": encodings,
         "rtcp": { "cname": "contract", "reducedSize": true },
-    });
-    Publication { stream, source: MediaSource::Camera, rtp_parameters, paused: false }
+    })
 }
 
 /// What a browser would say that it can receive.

@@ -57,7 +57,8 @@ pub enum MediaError {
 pub struct Nodes {
     /// Whether sessions can be opened now.
     pub available: bool,
-    /// Grows whenever a node came or was lost: what [`Media::sessions`] answers may be another then.
+    /// Grows whenever a node came or was lost: what [`Media::sessions`] answers may be another then. 0 until somebody
+    /// has looked for one.
     pub changes: u64,
 }
 

@@ -31,8 +31,6 @@ pub enum Observed {
     /// For how many milliseconds people spoke since the observation of this kind before: told each minute in which somebody
     /// did, and at the session's end.
     Spoke { session: SessionId, speech: Vec<(ParticipantId, u64)> },
-    /// A part of the node failed and took this session with it; it can be opened anew.
-    SessionLost { session: SessionId },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

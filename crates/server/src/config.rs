@@ -17,6 +17,8 @@ use toml::de::{DeTable, DeValue};
 
 pub use keys::KEYS;
 
+use crate::media_node::NodeConfig;
+
 /// What stands before a key's name in the environment.
 pub const VARIABLE_PREFIX: &str = "WITAN_";
 /// Variables of ours that are no keys: which file to read, and the key that `witan demo` acts with.
@@ -36,6 +38,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub log_level: String,
     pub media: Media,
+    pub node: NodeConfig,
     pub metrics: bool,
     pub backups: Option<PathBuf>,
     pub connections_max: u32,
@@ -59,6 +62,18 @@ pub enum Media {
     None,
     /// An in-process stand-in for a media node: carries nothing, answers as one would. For trying things out.
     Fake,
+    /// A media node, which this server starts and watches over.
+    Sfu,
+}
+
+impl Media {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Fake => "fake",
+            Self::Sfu => "sfu",
+        }
+    }
 }
 
 /// What one GraphQL request or connection may cost.
@@ -81,7 +96,8 @@ impl Default for Config {
             cors_origins: Vec::new(),
             log_format: LogFormat::Human,
             log_level: "info".into(),
-            media: Media::None,
+            media: Media::Sfu,
+            node: NodeConfig::default(),
             metrics: true,
             backups: None,
             connections_max: 15_000,

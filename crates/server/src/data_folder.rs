@@ -12,6 +12,7 @@
 //! | `read-models/` | can be deleted; are built again from the journal |
 //! | `first-start` | is there until the first organization's key was told |
 //! | `admin.sock` | the operator's socket, while a server runs |
+//! | `media-node.sock`, `media-node.log` | the media node's socket, while one runs, and its log |
 
 use std::{
     fs::{self, File, OpenOptions},

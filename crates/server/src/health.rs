@@ -4,7 +4,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::edge::json;
+use crate::{edge::json, media_node::NodeStanding};
 
 /// A follower that is further behind than this keeps the server from being ready: what it shows is old.
 const LAG_EVENTS_MAX: u64 = 10_000;
@@ -17,6 +17,8 @@ pub struct Standing {
     pub vault: Part,
     pub followers: Vec<FollowerStanding>,
     pub media: &'static str,
+    /// Where `media` is sfu. Without it nobody is heard or seen, and the rest of the API serves.
+    pub media_node: Option<NodeStanding>,
     pub shutting_down: bool,
 }
 
@@ -100,6 +102,7 @@ mod tests {
             vault: Part::new(None),
             followers: vec![follower],
             media: "none",
+            media_node: None,
             shutting_down: false,
         }
     }

@@ -16,6 +16,7 @@ mod listener;
 mod logging;
 mod lookups;
 mod measured;
+mod media_node;
 mod metrics;
 mod operations;
 mod pages;

@@ -294,6 +294,7 @@ mod tests {
             vault: Part::new(None),
             followers: vec![follower],
             media: "none",
+            media_node: None,
             shutting_down: false,
         };
         let text = metrics.text(&standing);

@@ -59,6 +59,7 @@ impl Home {
 pub fn meet(config: &Config, urls: &Urls) -> Router {
     let carries_media = match config.media {
         Media::None | Media::Fake => false,
+        Media::Sfu => true,
     };
     let pages = Pages::new(&urls.websocket, carries_media);
     let assets = pages.clone();

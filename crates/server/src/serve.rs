@@ -73,6 +73,7 @@ pub async fn serve(settled: &Settled, ready_json: bool) -> Result<(), Failure> {
     tracing::info!(%address, "listening; opening the data folder");
     let system = open(config, &metrics, &stage, &mut stop_signals).await?;
     let opened = started.elapsed();
+    system.carry_media();
     let first = match system.first_start() {
         Some(nonce) => Some(make_first_organization(&system, &nonce).await?),
         None => None,

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
+use tokio::sync::watch;
 use witan_app::{App, parts::Part};
 use witan_graphql::{Figures, figures::LATENCY_SECONDS};
 
 use crate::{
+    media_node::NodeStanding,
     metrics::{Kind, Labels, Metrics},
     wiring::System,
 };
@@ -15,6 +17,30 @@ pub fn watch(system: &System, metrics: &Metrics) {
     of_graphql(&system.figures, metrics);
     of_commands(&system.app, metrics);
     of_parts(system, metrics);
+    if let Some(node) = &system.node {
+        of_media(node, metrics);
+    }
+}
+
+fn of_media(node: &watch::Receiver<NodeStanding>, metrics: &Metrics) {
+    let one = |read: fn(&NodeStanding) -> u64| {
+        let node = node.clone();
+        move || read(&node.borrow())
+    };
+    metrics.watch("media_nodes", "Media nodes that answer", Kind::Gauge, one(|node| node.there.into()));
+    metrics.watch("media_nodes_lost", "Media nodes that were lost", Kind::Counter, one(|node| node.lost));
+    metrics.watch("media_sessions", "Sessions on media nodes", Kind::Gauge, one(|node| node.sessions.into()));
+    let participants = one(|node| node.participants.into());
+    metrics.watch("media_participants", "Participants on media nodes", Kind::Gauge, participants);
+    metrics.watch("media_streams", "Streams that participants send", Kind::Gauge, one(|node| node.streams.into()));
+    let offers = one(|node| node.offers.into());
+    metrics.watch("media_offers", "Streams as they are offered to participants", Kind::Gauge, offers);
+    metrics.watch(
+        "media_observations_waiting",
+        "What media nodes saw and nobody has recorded yet",
+        Kind::Gauge,
+        one(|node| node.observations_waiting.into()),
+    );
 }
 
 fn of_graphql(figures: &Arc<Figures>, metrics: &Metrics) {

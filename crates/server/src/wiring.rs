@@ -18,6 +18,7 @@ use witan_event_store_embedded::{Journal, OpenError, Options as JournalOptions};
 use witan_graphql::{Callers, Figures, Limits, Options as GraphqlOptions, Services};
 use witan_ledger::{LedgerError, MerkleLog, Signer};
 use witan_media::{FakeMedia, Media, NoMedia};
+use witan_media_protocol::RemoteMedia;
 use witan_projections::ReadModels;
 use witan_vault::{MasterKey, Vault};
 
@@ -30,6 +31,7 @@ use crate::{
     health::{FollowerStanding, Part, Standing},
     lookups::ModelLookups,
     measured::Measured,
+    media_node::{NodeStanding, Supervisor},
     metrics::Metrics,
     stage::Stage,
     watched,
@@ -55,6 +57,9 @@ pub struct System {
     pub(crate) app: Arc<App>,
     reactors: Reactors,
     media: config::Media,
+    pub(crate) node: Option<watch::Receiver<NodeStanding>>,
+    /// Until it watches.
+    supervisor: Mutex<Option<Supervisor>>,
     pub(crate) figures: Arc<Figures>,
     pub(crate) stop: watch::Sender<bool>,
     followers: Mutex<Vec<JoinHandle<()>>>,
@@ -98,11 +103,11 @@ impl System {
         stage: Stage,
         sources: Sources,
     ) -> Result<Arc<Self>, Failure> {
-        let media = config.media;
+        let carrying = Carrying::new(folder.path(), config)?;
         let (for_store, parts_stage) = (metrics.clone(), stage.clone());
         let opened = tokio::task::spawn_blocking(move || Opened::open(folder, for_store, &parts_stage)).await;
         let opened = opened.map_err(|error| Failure::caused("opening the data folder", &error))??;
-        let system = Arc::new(opened.start(media, config.backups.clone(), sources)?);
+        let system = Arc::new(opened.start(carrying, config.backups.clone(), sources)?);
         if let Some(backups) = &config.backups {
             let kept = erasures::keep(system.vault.clone(), backups.clone(), system.stop.subscribe());
             system.follow([tokio::spawn(kept)]);
@@ -110,6 +115,13 @@ impl System {
         watched::watch(&system, &metrics);
         system.catch_up(&stage).await;
         Ok(system)
+    }
+
+    /// Finds or starts the media node and watches over it. Commands beside no server do without: a node that is there goes
+    /// on unseen.
+    pub fn carry_media(&self) {
+        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.follow(supervisor.map(|supervisor| tokio::spawn(supervisor.run(self.stop.subscribe()))));
     }
 
     fn follow(&self, tasks: impl IntoIterator<Item = JoinHandle<()>>) {
@@ -190,10 +202,8 @@ impl System {
             journal: Part::new(self.store.trouble().or(damage)),
             vault: Part::new(self.vault.trouble().map(|error| error.to_string())),
             followers: followers.collect(),
-            media: match self.media {
-                config::Media::None => "none",
-                config::Media::Fake => "fake",
-            },
+            media: self.media.name(),
+            media_node: self.node.as_ref().map(|node| node.borrow().clone()),
             shutting_down,
         }
     }
@@ -219,6 +229,28 @@ impl System {
         let journal = self.journal.clone();
         let closed = tokio::task::spawn_blocking(move || journal.close()).await;
         closed.map_err(|error| Failure::caused("closing the journal", &error))
+    }
+}
+
+/// What carries media, and who watches over that.
+struct Carrying {
+    mode: config::Media,
+    media: Arc<dyn Media>,
+    supervisor: Option<Supervisor>,
+}
+
+impl Carrying {
+    fn new(data: &Path, config: &Config) -> Result<Self, Failure> {
+        let mode = config.media;
+        Ok(match mode {
+            config::Media::None => Self { mode, media: Arc::new(NoMedia), supervisor: None },
+            config::Media::Fake => Self { mode, media: Arc::new(FakeMedia::default()), supervisor: None },
+            config::Media::Sfu => {
+                let media = Arc::new(RemoteMedia::new());
+                let supervisor = Supervisor::open(data, &config.node, media.clone())?;
+                Self { mode, media, supervisor: Some(supervisor) }
+            }
+        })
     }
 }
 
@@ -277,12 +309,9 @@ impl Opened {
         })
     }
 
-    fn start(self, media: config::Media, backups: Option<PathBuf>, sources: Sources) -> Result<System, Failure> {
+    fn start(self, carrying: Carrying, backups: Option<PathBuf>, sources: Sources) -> Result<System, Failure> {
         let Self { folder, journal, store, vault, read_models, tokens, merkle_log, signer, policies } = self;
-        let carried: Arc<dyn Media> = match media {
-            config::Media::None => Arc::new(NoMedia),
-            config::Media::Fake => Arc::new(FakeMedia::default()),
-        };
+        let Carrying { mode, media, supervisor } = carrying;
         let app = Arc::new(App::new(witan_app::Pieces {
             store: store.clone(),
             vault: vault.clone(),
@@ -292,7 +321,7 @@ impl Opened {
             lookups: Arc::new(ModelLookups(read_models.clone())),
             merkle_log,
             signer,
-            media: carried,
+            media,
             sources,
         }));
         let (stop, stopped) = watch::channel(false);
@@ -305,6 +334,7 @@ impl Opened {
             // It says itself why it stopped, in its progress and in the log.
             let _ = models.run(models_store, models_stopped).await;
         }));
+        let node = supervisor.as_ref().map(Supervisor::standing);
         let feeds = app.clone();
         followers.push(tokio::spawn(async move {
             feeds.feeds.run(stopped).await;
@@ -317,7 +347,9 @@ impl Opened {
             read_models,
             app,
             reactors,
-            media,
+            media: mode,
+            node,
+            supervisor: Mutex::new(supervisor),
             figures: Arc::default(),
             stop,
             followers: Mutex::new(followers),

@@ -38,22 +38,37 @@ pub(crate) fn cargo() -> Command {
             cargo.env_remove(name);
         }
     }
-    let has_ccache = command::find("ccache").is_some();
     let set = |name: &str| std::env::var_os(name).is_some();
-    cargo.envs(compilers(has_ccache, set, cache_folder().as_deref()));
+    let (wrappers, cache) = (ccache_wrappers(), cache_folder());
+    cargo.envs(compilers(wrappers.as_deref(), set, cache.as_deref()));
+    if is_debian_12() {
+        cargo.envs(media_engine(&workspace(), set, cache.as_deref()));
+    }
     cargo
 }
 
-/// What to add to the environment so that C and C++ go through ccache.
+/// The folder in which distributions keep compilers that go through ccache under their own names.
+fn ccache_wrappers() -> Option<PathBuf> {
+    command::find("ccache")?;
+    let folders = ["/usr/lib/ccache", "/usr/lib64/ccache", "/usr/lib/ccache/bin"].map(PathBuf::from);
+    folders.into_iter().find(|folder| folder.join("g++").exists())
+}
+
+/// What to add to the environment so that C and C++ go through ccache: by the search path, since the media engine's
+/// build takes `CXX` for one word.
 ///
 /// A compiler that the user has chosen stays: then nothing is added.
-fn compilers(has_ccache: bool, set: impl Fn(&str) -> bool, cache: Option<&Path>) -> BTreeMap<&'static str, OsString> {
+fn compilers(
+    wrappers: Option<&Path>,
+    set: impl Fn(&str) -> bool,
+    cache: Option<&Path>,
+) -> BTreeMap<&'static str, OsString> {
     let mut added = BTreeMap::new();
-    if !has_ccache || set("CC") || set("CXX") {
-        return added;
-    }
-    added.insert("CC", "ccache gcc".into());
-    added.insert("CXX", "ccache g++".into());
+    let Some(wrappers) = wrappers.filter(|_| !set("CC") && !set("CXX")) else { return added };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(wrappers.to_owned()).chain(std::env::split_paths(&path));
+    let Ok(path) = std::env::join_paths(path) else { return added };
+    added.insert("PATH", path);
     let folder = cache.map(|cache| cache.join("ccache").into_os_string());
     let defaults = [
         ("CCACHE_DIR", folder),
@@ -69,6 +84,31 @@ fn compilers(has_ccache: bool, set: impl Fn(&str) -> bool, cache: Option<&Path>)
     added
 }
 
+/// On Debian 12 the media engine is built on the system's libraries instead of sources that its own build would fetch:
+/// the same there for everyone, and with Debian's security updates.
+fn media_engine(
+    workspace: &Path,
+    set: impl Fn(&str) -> bool,
+    cache: Option<&Path>,
+) -> BTreeMap<&'static str, OsString> {
+    let mut added = BTreeMap::new();
+    if set("MESON") {
+        return added;
+    }
+    added.insert("MESON", workspace.join("crates/media-node/offline/meson").into_os_string());
+    if let Some(cache) = cache.filter(|_| !set("MEDIASOUP_OFFLINE_CACHE")) {
+        added.insert("MEDIASOUP_OFFLINE_CACHE", cache.join("mediasoup").into_os_string());
+    }
+    added
+}
+
+/// The release whose versions of those libraries are known to fit.
+pub(crate) fn is_debian_12() -> bool {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let has = |line: &str| release.lines().any(|one| one == line);
+    has("ID=debian") && has("VERSION_ID=\"12\"")
+}
+
 /// Where we keep what is made or fetched once for all checkouts.
 pub(crate) fn cache_folder() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
@@ -79,27 +119,38 @@ pub(crate) fn cache_folder() -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    const WRAPPERS: &str = "/wrappers";
+
     #[test]
-    fn ccache_wraps_the_compilers_when_it_is_there() {
-        let added = compilers(true, |_| false, Some(Path::new("/cache")));
-        assert_eq!(added["CC"], "ccache gcc");
-        assert_eq!(added["CXX"], "ccache g++");
+    fn compilers_go_through_ccache_when_it_is_there() {
+        let added = compilers(Some(Path::new(WRAPPERS)), |_| false, Some(Path::new("/cache")));
+        assert!(added["PATH"].to_string_lossy().starts_with("/wrappers:"));
         assert_eq!(added["CCACHE_DIR"], "/cache/ccache");
         assert_eq!(added["CCACHE_MAXSIZE"], "5G");
     }
 
     #[test]
     fn a_compiler_that_the_user_chose_stays() {
-        assert!(compilers(true, |name| name == "CC", None).is_empty());
-        assert!(compilers(true, |name| name == "CXX", None).is_empty());
-        assert!(compilers(false, |_| false, None).is_empty());
+        let wrappers = Some(Path::new(WRAPPERS));
+        assert!(compilers(wrappers, |name| name == "CC", None).is_empty());
+        assert!(compilers(wrappers, |name| name == "CXX", None).is_empty());
+        assert!(compilers(None, |_| false, None).is_empty());
     }
 
     #[test]
     fn a_cache_folder_that_the_user_chose_stays() {
-        let added = compilers(true, |name| name == "CCACHE_DIR", Some(Path::new("/cache")));
+        let added = compilers(Some(Path::new(WRAPPERS)), |name| name == "CCACHE_DIR", Some(Path::new("/cache")));
         assert!(!added.contains_key("CCACHE_DIR"));
-        assert_eq!(added["CC"], "ccache gcc");
+        assert!(added.contains_key("PATH"));
+    }
+
+    #[test]
+    fn a_meson_that_the_user_chose_stays() {
+        let (workspace, cache) = (Path::new("/w"), Some(Path::new("/cache")));
+        let added = media_engine(workspace, |_| false, cache);
+        assert_eq!(added["MESON"], "/w/crates/media-node/offline/meson");
+        assert_eq!(added["MEDIASOUP_OFFLINE_CACHE"], "/cache/mediasoup");
+        assert!(media_engine(workspace, |name| name == "MESON", cache).is_empty());
     }
 
     #[test]

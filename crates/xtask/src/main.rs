@@ -33,7 +33,7 @@ Commands:
 
 What is missing is installed with apt-get where you are root or sudo asks no password; otherwise the line to run is
 printed. Builds go to ~/.cache/witan/target unless CARGO_TARGET_DIR says otherwise, through ccache where that is
-installed and CC and CXX are not set.";
+installed and CC and CXX are not set. On Debian 12 the media engine is built on Debian's libraries unless MESON is set.";
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Failure, command};
+use crate::{Failure, command, environment::is_debian_12};
 
 /// What the set-up is for: testing needs more than building.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ struct Tool {
     is_there: fn() -> bool,
 }
 
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 12] = [
     Tool {
         name: "C and C++ compilers",
         why: "build RocksDB, SQLite and the cryptography",
@@ -63,6 +63,20 @@ const TOOLS: [Tool; 10] = [
         need: Need::Tests,
         packages: &["chromium", "fonts-dejavu-core"],
         is_there: || command::find("chromium").is_some(),
+    },
+    Tool {
+        name: "Python with venv",
+        why: "runs the build of the media engine (meson, which it gets from PyPI)",
+        need: Need::Build,
+        packages: &["python3", "python3-venv"],
+        is_there: || command::succeeds("python3", &["-c", "import ensurepip, venv"]),
+    },
+    Tool {
+        name: "the media engine's libraries",
+        why: "let it be built without fetching their sources",
+        need: Need::Build,
+        packages: &["flatbuffers-compiler", "libflatbuffers-dev", "libssl-dev", "libuv1-dev", "pkg-config"],
+        is_there: has_media_libraries,
     },
     Tool {
         name: "git",
@@ -260,6 +274,12 @@ fn has_clang_headers() -> bool {
     let of_llvm = folders(Path::new("/usr/lib")).into_iter().map(|folder| folder.join("lib/clang"));
     let mut versions = roots.into_iter().chain(of_llvm).flat_map(|root| folders(&root));
     versions.any(|version| version.join("include/stddef.h").is_file())
+}
+
+/// Elsewhere than on Debian 12 the media engine's build fetches its own.
+fn has_media_libraries() -> bool {
+    let libraries = ["--exists", "flatbuffers", "openssl", "libuv"];
+    !is_debian_12() || (command::find("flatc").is_some() && command::succeeds("pkg-config", &libraries))
 }
 
 fn has_go_oracle() -> bool {

@@ -15,6 +15,7 @@ mod doors;
 mod hostile;
 mod hostile_readers;
 mod media;
+mod media_nodes;
 mod meet;
 mod merkle_oracle;
 mod metrics;

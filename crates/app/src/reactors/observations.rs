@@ -55,10 +55,6 @@ async fn record(app: &App, observation: &Observation) -> Result<(), Error> {
             let (which, reason) = (Which::OfParticipant(*participant), UnpublishReason::ConnectionLost);
             (*session, EndStreams { which, reason, now }.into())
         }
-        Observed::SessionLost { session } => {
-            let (which, reason) = (Which::PublishedUntil(now), UnpublishReason::NodeLost);
-            (*session, EndStreams { which, reason, now }.into())
-        }
         Observed::Spoke { session, speech } => {
             let spoken = |(participant, milliseconds): &(_, _)| Spoken {
                 participant: *participant,

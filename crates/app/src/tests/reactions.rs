@@ -79,6 +79,47 @@ async fn a_session_waits_for_media_that_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_node_interrupts_sessions_once_and_the_next_resumes_them() {
+    let media = Arc::new(FakeMedia::new());
+    let world = World::with_media(media.clone());
+    let running = world.reacts();
+    let tenant = world.tenant("clinic").await;
+    let session = world.opens(&tenant).await;
+    world.host_joins(&tenant, session).await;
+    world.settle(&running).await;
+    media.set_lost(true);
+    let status = || world.session(&tenant, session).status;
+    world.until("it is interrupted", || status() == SessionStatus::Interrupted).await;
+    media.set_lost(false);
+    world.until("it goes on", || status() == SessionStatus::InProgress).await;
+    assert!(media.session(session).is_some());
+    let count = |kind: &str| world.all().iter().filter(|recorded| recorded.envelope.kind() == kind).count();
+    assert_eq!((count("SessionInterrupted"), count("SessionResumed")), (1, 1));
+    world.stop(running).await;
+
+    // Lost while nobody looked: the node that is there now does not carry it.
+    media.set_lost(true);
+    media.set_lost(false);
+    let running = world.reacts();
+    world.until("it was interrupted", || count("SessionInterrupted") == 2).await;
+    world.until("it goes on", || status() == SessionStatus::InProgress && media.session(session).is_some()).await;
+    world.stop(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_carries_of_a_session_that_is_over_is_closed() {
+    let media = Arc::new(FakeMedia::new());
+    let world = World::with_media(media.clone());
+    let tenant = world.tenant("clinic").await;
+    let session = world.opens(&tenant).await;
+    world.app.end_session(&world.ask(&tenant.owner), session).await.unwrap();
+    assert!(media.session(session).is_some(), "no reactor runs");
+    let running = world.reacts();
+    world.until("it is closed", || media.session(session).is_none()).await;
+    world.stop(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn moderation_reaches_media() {
     let media = Arc::new(FakeMedia::new());
     let world = World::with_media(media.clone());

@@ -123,12 +123,13 @@ impl FakeSession {
         let replaced = self.close_streams_of(participant);
         self.tell(participant, Signal::Restarted);
         self.disconnected.remove(&participant);
-        self.muted.retain(|(who, _)| *who != participant);
         self.muted.extend(standing.muted.into_iter().map(|source| (participant, source)));
         let [send, receive] = [(); 2].map(|()| transport(made));
         let transports = [send.id.clone(), receive.id.clone()];
         self.entered.insert(participant, Entered { transports, ..Entered::default() });
-        self.set_held(participant, standing.held);
+        if standing.held {
+            self.set_held(participant, true);
+        }
         let router_rtp_capabilities = json!({
             "codecs": [
                 { "kind": "audio", "mimeType": "audio/opus", "clockRate": 48000, "channels": 2 },

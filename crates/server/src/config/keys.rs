@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     path::{Path, PathBuf},
     str::FromStr,
@@ -69,10 +69,49 @@ pub const KEYS: &[Key] = &[
     key!("log_level", "error, warn, info, debug or trace", |c, v, _| log_level(v).map(|v| c.log_level = v), |c| {
         c.log_level.clone()
     }),
-    key!("media", "none or fake", |c, v, _| media(v).map(|v| c.media = v), |c| match c.media {
-        Media::None => "none".into(),
-        Media::Fake => "fake".into(),
-    }),
+    key!("media", "sfu, none or fake", |c, v, _| media(v).map(|v| c.media = v), |c| c.media.name().into()),
+    key!(
+        "media_listen",
+        "the IP addresses that participants' audio and video come to",
+        |c, v, _| ips(v).map(|v| c.node.listen = v),
+        |c| c.node.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    ),
+    key!(
+        "media_announced_address",
+        "how participants reach media_listen, if not by those addresses: one for each family, or a host's name",
+        |c, v, _| list(v).map(announced).collect::<Result<_, _>>().map(|v| c.node.announced = v),
+        |c| c.node.announced.join(",")
+    ),
+    key!(
+        "media_port",
+        "the first worker's port, UDP and TCP; the next one's is one more; 0: any that is free",
+        |c, v, _| number(v, 0..=65_535).map(|v| c.node.port = v),
+        |c| c.node.port.to_string()
+    ),
+    key!(
+        "media_workers",
+        "threads that carry media; 0: one for each core",
+        |c, v, _| number(v, 0..=256).map(|v| c.node.workers = v),
+        |c| c.node.workers.to_string()
+    ),
+    key!(
+        "media_turn_urls",
+        "TURN servers for participants whose network lets no other way",
+        |c, v, _| list(v).map(turn_url).collect::<Result<_, _>>().map(|v| c.node.turn_urls = v),
+        |c| c.node.turn_urls.join(",")
+    ),
+    key!(
+        "media_turn_secret_file",
+        "a file with the secret that is shared with these",
+        |c, v, base| optional(v, |v| path(v, base)).map(|v| c.node.turn_secret_file = v),
+        |c| c.node.turn_secret_file.as_ref().map(|p| p.display().to_string()).unwrap_or_default()
+    ),
+    key!(
+        "media_idle_seconds",
+        "a media node that no server comes back to, and that carries nobody, ends after this",
+        |c, v, _| seconds(v, 1..=86_400).map(|v| c.node.idle = v),
+        |c| c.node.idle.as_secs().to_string()
+    ),
     key!("metrics", "whether /metrics is served", |c, v, _| on_off(v).map(|v| c.metrics = v), |c| {
         c.metrics.to_string()
     }),
@@ -157,11 +196,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 fn path(text: &str, base: &Path) -> Result<PathBuf, String> {
-    if text.is_empty() {
-        Err("expected the path of a folder, such as /var/lib/witan".into())
-    } else {
-        Ok(base.join(text))
-    }
+    if text.is_empty() { Err("expected a path, such as /var/lib/witan".into()) } else { Ok(base.join(text)) }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -216,8 +251,36 @@ fn media(text: &str) -> Result<Media, String> {
     match text {
         "none" => Ok(Media::None),
         "fake" => Ok(Media::Fake),
-        "sfu" => Err("media nodes are not part of this version yet: use none (sessions without audio and video) or fake (for trying)".into()),
-        _ => Err("expected none or fake".into()),
+        "sfu" => Ok(Media::Sfu),
+        _ => Err("expected sfu (a media node), none (sessions without audio and video) or fake (for trying)".into()),
+    }
+}
+
+fn ips(text: &str) -> Result<Vec<IpAddr>, String> {
+    let right = || "expected IP addresses of this machine, such as 127.0.0.1, or 0.0.0.0,:: for all of both families";
+    let ips = list(text).map(|ip| ip.parse().map_err(|_| right())).collect::<Result<Vec<IpAddr>, _>>()?;
+    if ips.is_empty() { Err(right().into()) } else { Ok(ips) }
+}
+
+/// An address, or a host's name (RFC 1123, section 2.1).
+fn announced(text: &str) -> Result<String, String> {
+    let label =
+        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if text.parse::<IpAddr>().is_ok() || (text.len() <= 253 && text.split('.').all(label)) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected an IP address or a host's name, such as 203.0.113.7 or media.example.org".into())
+    }
+}
+
+/// A TURN server (RFC 7065, section 3.1).
+fn turn_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("turn:").or_else(|| text.strip_prefix("turns:"));
+    if rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic())) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a TURN server, such as turn:turn.example.org:3478 or turns:turn.example.org:5349?transport=tcp"
+            .into())
     }
 }
 

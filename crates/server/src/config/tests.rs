@@ -71,11 +71,11 @@ fn a_wrong_value_names_the_key_the_place_and_what_would_be_right() {
         "the configuration is not right:\n  listen = \"4000\" (witan.toml:2)\n    expected an IP address and a port, \
          such as 127.0.0.1:4000, 0.0.0.0:4000 or [::]:4000"
     );
-    let error = settle(None, variables(&[("WITAN_MEDIA", "sfu")]), &[flag("--set metrics=…", "metrics", "maybe")]);
+    let error = settle(None, variables(&[("WITAN_MEDIA", "beamer")]), &[flag("--set metrics=…", "metrics", "maybe")]);
     assert_eq!(
         error.unwrap_err().to_string(),
-        "2 things in the configuration are not right:\n  media = \"sfu\" (variable WITAN_MEDIA)\n    media nodes are \
-         not part of this version yet: use none (sessions without audio and video) or fake (for trying)\n  metrics = \
+        "2 things in the configuration are not right:\n  media = \"beamer\" (variable WITAN_MEDIA)\n    expected \
+         sfu (a media node), none (sessions without audio and video) or fake (for trying)\n  metrics = \
          \"maybe\" (flag --set metrics=…)\n    expected true or false"
     );
 }
