@@ -62,6 +62,14 @@ export async function session(roomId) {
   return found.room.sessions.edges[0]?.node ?? null;
 }
 
+/** The names of those who wait at the desk of the room's unit. */
+export async function desk(roomId) {
+  const { room } = await ask("query($id: ID!) { room(id: $id) { unit { id } } }", { id: roomId });
+  const document = "query($id: ID!) { waitingDesk(unitId: $id) { waiting { displayName { value } } } }";
+  const { waitingDesk } = await ask(document, { id: room.unit.id });
+  return waitingDesk.waiting.map(({ displayName }) => displayName.value);
+}
+
 /** The types of the events of a session, in their order. */
 export async function history(sessionId) {
   const document = `query($id: ID!) { session(id: $id) { history(first: 100) { edges { node { type data } } } } }`;

@@ -50,6 +50,11 @@ await play("guests: by a password, denied, removed; a narrow screen in Portugues
   await stranger.joinsAs("Clara");
   await stranger.sees("This invitation is not known here");
 
+  step("a link that was cut says so");
+  const cut = await arrives("cut");
+  await cut.opens(link.slice(0, link.indexOf(".", link.indexOf("#"))));
+  await cut.sees("The link to this page is damaged");
+
   step("who is removed sees so at once");
   await host.presses("Actions for Robin Silva");
   await host.presses("Remove");

@@ -1,6 +1,6 @@
 // A session without audio and video, from the link to the receipt: a host, and a guest who was invited.
 
-import { history, invitation, KEY, room, session, WITAN } from "./api.mjs";
+import { desk, history, invitation, KEY, room, session, WITAN } from "./api.mjs";
 import { check, play, until } from "./browser.mjs";
 
 await play("without media: host and guest, lobby, chat, consent, hold, the end", async ({ arrives, step }) => {
@@ -17,6 +17,7 @@ await play("without media: host and guest, lobby, chat, consent, hold, the end",
   await guest.isAccessible("plain-prejoin");
   await guest.joinsAs("Peter Lang");
   await guest.sees("The session has not begun");
+  await until("the desk shows who waits", async () => (await desk(roomId)).includes("Peter Lang"));
   await guest.shot("plain-not-live");
   await guest.isAccessible("plain-not-live");
 

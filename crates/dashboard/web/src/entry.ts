@@ -17,12 +17,16 @@ export interface Joined extends Entered {
 
 const DEVICE_CHARS_MAX = 300;
 
-/** What the address says after `#`: `invitation=<id>.<secret>`. It is taken out of the address at once. */
-export function takeFragment(): KeptInvitation | null {
-  const fragment = new URLSearchParams(location.hash.slice(1));
+/**
+ * What the address says after `#`: `invitation=<id>.<secret>`. It is taken out of the address at once. A link that was cut
+ * on its way is told from one that has no invitation.
+ */
+export function takeFragment(): KeptInvitation | "damaged" | null {
+  const invitation = new URLSearchParams(location.hash.slice(1)).get("invitation");
   if (location.hash !== "") history.replaceState(null, "", location.pathname + location.search);
-  const [id = "", secret = ""] = (fragment.get("invitation") ?? "").split(".");
-  return id !== "" && secret !== "" ? { id, secret } : null;
+  if (invitation === null) return null;
+  const [id = "", secret = ""] = invitation.split(".");
+  return id !== "" && secret !== "" ? { id, secret } : "damaged";
 }
 
 /** The room that the address names. */
@@ -81,6 +85,16 @@ export async function atTheDoor(token: JoinToken, displayName: string): Promise<
     }
   }
   return api.mutate<Joined>("knock", operations.KNOCK, input);
+}
+
+/** Waits at the desk of the room's unit, where those who host see it. Who waits already waits on. */
+export async function waitAtDesk({ id, secret }: KeptInvitation, displayName: string): Promise<void> {
+  const input = { invitationId: id, secret, displayName, device: device() };
+  await new Api(null).mutate<Payload>("waitAtDesk", operations.WAIT_AT_DESK, input);
+}
+
+export async function leaveDesk({ id, secret }: KeptInvitation): Promise<void> {
+  await new Api(null).mutate<Payload>("leaveDesk", operations.LEAVE_DESK, { invitationId: id, secret });
 }
 
 /** What the browser says of itself, for the record of who came by which device. */

@@ -5,7 +5,7 @@ import { Api, ApiError, sleep, type Connection } from "./api/client";
 import * as operations from "./api/operations";
 import type { JoinToken, Payload, Receipt, Viewer } from "./api/types";
 import { Call } from "./call";
-import { atTheDoor, joinToken, openSession, signIn, takeFragment, type Joined, type Way } from "./entry";
+import { atTheDoor, joinToken, leaveDesk, openSession, signIn, takeFragment, waitAtDesk, type Joined, type Way } from "./entry";
 import { keepEntry, keepInvitation, keepKey, keptEntry, keptInvitation, keptKey, type KeptEntry } from "./keep";
 import { Devices } from "./media/devices";
 import { Store } from "./store";
@@ -37,8 +37,15 @@ export class Visit {
   /** Whatever waits for something belongs to a turn; a later turn makes it stop. */
   private turn = 0;
 
+  /** Whether the link had an invitation that is none. */
+  private readonly isDamaged: boolean;
+  /** Whether we wait at the desk. */
+  private waits = false;
+
   constructor(readonly room: string) {
-    const invitation = takeFragment() ?? keptInvitation(room);
+    const given = takeFragment();
+    this.isDamaged = given === "damaged";
+    const invitation = given === "damaged" ? null : (given ?? keptInvitation(room));
     if (invitation) keepInvitation(room, invitation);
     this.way = new Store<Way>(invitation ? { by: "invitation", invitation } : { by: "guest", password: "" });
   }
@@ -56,7 +63,7 @@ export class Visit {
     }
     const key = keptKey();
     if (key !== null && this.way.get().by === "guest") await this.signIn(key);
-    this.prejoin();
+    this.prejoin(this.isDamaged ? "LINK_DAMAGED" : null);
   }
 
   /** Signs in with an API key; says whether it is one. */
@@ -105,6 +112,7 @@ export class Visit {
 
   prejoin(problem: string | null = null): void {
     this.begins();
+    this.leavesDesk();
     this.phase.set({ at: "prejoin", problem, busy: false });
   }
 
@@ -122,6 +130,8 @@ export class Visit {
     const mayOpen = this.way.get().by === "key";
     this.phase.set({ at: "notLive", mayOpen, problem: null, busy: false });
     for (let pause = LIVE_LOOK_MS; ; pause = Math.min(pause * 1.1, LIVE_LOOK_MS_MAX)) {
+      await this.waitsAtDesk();
+      if (turn !== this.turn) return;
       await sleep(pause);
       if (turn !== this.turn) return;
       try {
@@ -135,7 +145,23 @@ export class Visit {
     }
   }
 
+  /** Whoever comes by an invitation is seen at the desk; that they come in by themselves doesn't hang on it. */
+  private async waitsAtDesk(): Promise<void> {
+    const way = this.way.get();
+    if (way.by !== "invitation") return;
+    this.waits = true;
+    await waitAtDesk(way.invitation, this.name.get().trim()).catch(() => {});
+  }
+
+  private leavesDesk(): void {
+    const way = this.way.get();
+    if (this.waits && way.by === "invitation") void leaveDesk(way.invitation).catch(() => {});
+    this.waits = false;
+  }
+
   private async come(token: JoinToken, turn: number): Promise<void> {
+    // The token ended the wait at the desk.
+    this.waits = false;
     const entered = await atTheDoor(token, this.name.get().trim());
     if (turn === this.turn) this.enter(entered);
   }

@@ -41,6 +41,14 @@ export const EXCHANGE_INVITATION = `mutation ExchangeInvitation($input: Exchange
   exchangeInvitation(input: $input) { joinToken lobby role sessionId expiresAt userErrors { field message code } }
 }`;
 
+export const WAIT_AT_DESK = `mutation WaitAtDesk($input: WaitAtDeskInput!) {
+  waitAtDesk(input: $input) { userErrors { field message code } }
+}`;
+
+export const LEAVE_DESK = `mutation LeaveDesk($input: LeaveDeskInput!) {
+  leaveDesk(input: $input) { userErrors { field message code } }
+}`;
+
 export const OPEN_SESSION = `mutation OpenSession($input: OpenSessionInput!) {
   openSession(input: $input) { session { id status } position userErrors { field message code } }
 }`;
