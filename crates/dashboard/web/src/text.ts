@@ -501,9 +501,10 @@ export function problemWord(say: Say, code: string): string {
   return word in en ? say(word as Word) : say("problem_other", { code });
 }
 
+/** A moment for the record: with its zone, or it says nothing to who reads it elsewhere. */
 export function time(moment: string | null): string {
   if (moment === null) return "–";
-  return new Intl.DateTimeFormat(language.get(), { dateStyle: "medium", timeStyle: "medium" }).format(new Date(moment));
+  return new Intl.DateTimeFormat(language.get(), { dateStyle: "medium", timeStyle: "long" }).format(new Date(moment));
 }
 
 export function clock(moment: string): string {
