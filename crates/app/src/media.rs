@@ -388,6 +388,10 @@ fn told(error: MediaError) -> Error {
             Error::Unavailable("The media node failed. Please try again.".into())
         }
         MediaError::Invalid { field, message } => parameters_invalid(field, message),
+        // It was lost with its node, or with a restart: `reactors/nodes.rs` brings it back.
+        MediaError::NotThere("session") => {
+            Error::Unavailable("The session's media is being brought back. Please try again.".into())
+        }
         MediaError::NotThere("transport") => Error::Rejected {
             code: "TRANSPORT_NOT_FOUND",
             field: Some("transportId".into()),

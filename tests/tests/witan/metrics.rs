@@ -110,7 +110,7 @@ async fn a_scrape_parses_and_its_values_move() {
     assert!(moved("witan_log_position") >= 1.0);
     assert_eq!(during.get("witan_graphql_subscriptions"), 1.0);
     assert_eq!(during.get("witan_graphql_connections"), 1.0);
-    for follower in ["read-models", "sessions", "media", "erasures", "owners", "keys", "deadlines", "ledger"] {
+    for follower in ["read-models", "sessions", "media", "erasures", "owners", "keys", "deadlines", "ledger", "nodes"] {
         during.get(&format!("witan_follower_lag_events{{name=\"{follower}\"}}"));
         assert_eq!(during.get(&format!("witan_follower_stopped{{name=\"{follower}\"}}")), 0.0);
         assert_eq!(during.get(&format!("witan_follower_failing{{name=\"{follower}\"}}")), 0.0);

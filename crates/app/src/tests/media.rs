@@ -291,6 +291,20 @@ async fn streams_end_with_the_session_and_are_there_then() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_no_node_carries_yet_is_to_be_asked_for_again() {
+    let mut call = Call::begins().await;
+    let Call { world, running, .. } = &mut call;
+    world.stop(running.take().unwrap()).await;
+    call.media.set_lost(true);
+    call.media.set_lost(false);
+    let enters = async || call.world.app.enter_media(&call.world.ask(&call.pat), call.session).await;
+    assert_eq!(code(enters().await.map(|_| ())), "UNAVAILABLE");
+    call.running = Some(call.world.reacts());
+    call.world.until("it is carried again", || call.media.session(call.session).is_some()).await;
+    call.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_node_saw_is_recorded_once() {
     let mut call = Call::begins().await;
     let (session, participant) = (call.session, call.pat_id);
