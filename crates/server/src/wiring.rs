@@ -179,7 +179,8 @@ impl System {
         let followers =
             followers.into_iter().chain(self.reactors.progress()).map(|(name, progress)| FollowerStanding {
                 name: name.into(),
-                cursor: progress.position.0,
+                // Whoever follows something else than the log is never behind it.
+                cursor: progress.position.min(newest).0,
                 lag: newest.0.saturating_sub(progress.position.0),
                 stopped: progress.stopped,
                 failing: progress.failing,

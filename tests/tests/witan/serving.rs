@@ -61,6 +61,11 @@ async fn health_says_that_it_lives_and_is_ready() {
         let said: Value = response.json().await.expect("health is JSON");
         if path == "/health/ready" {
             assert_eq!(said["media"], "none", "{said}");
+            let followers = said["followers"].as_array().expect("followers are listed");
+            assert!(
+                followers.iter().all(|follower| follower["cursor"].as_u64() <= said["position"].as_u64()),
+                "{said}"
+            );
         }
     }
 }

@@ -128,9 +128,13 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                 run.app.presence.forget_unheard(run.app.sources.now());
                 // Beside the deadlines: after a restart there may be thousands to record, and others' time goes on.
                 if looking.as_ref().is_none_or(JoinHandle::is_finished) {
-                    let (app, sessions) = (Arc::clone(&run.app), live.sessions().collect::<Vec<_>>());
+                    let (app, stop) = (Arc::clone(&run.app), run.stop.clone());
+                    let sessions: Vec<_> = live.sessions().collect();
                     looking = Some(tokio::spawn(async move {
                         for (session, organization) in sessions {
+                            if *stop.borrow() {
+                                return;
+                            }
                             app.drop_absent(organization, session).await;
                         }
                     }));
@@ -140,8 +144,13 @@ async fn follow(run: &mut Run) -> Result<(), Error> {
                 fire(&run.app, &mut live).await?;
                 run.fails_at(live.failing.len());
             }
-            () = stopped(&mut stop) => return Ok(()),
+            () = stopped(&mut stop) => break,
         }
+    }
+    // What it is recording is recorded before the store closes.
+    match looking {
+        Some(looking) => looking.await.map_err(Error::fault),
+        None => Ok(()),
     }
 }
 

@@ -77,15 +77,19 @@ fn take(run: &mut Run, live: &mut Live, batch: &[Recorded]) -> Result<(), Error>
             touched.insert(session, organization);
         }
     }
+    let mut changed = false;
     for (session, organization) in touched {
         let loaded = run.app.load_own::<Session>(Some(organization), &Session::stream(session))?;
         if loaded.state.live().is_some() {
-            live.insert(session, organization);
+            changed |= live.insert(session, organization).is_none();
         } else {
-            live.remove(&session);
+            changed |= live.remove(&session).is_some();
         }
     }
-    run.cursor.set_note(&*live)?;
+    // Most events begin and end no session.
+    if changed {
+        run.cursor.set_note(&*live)?;
+    }
     if let Some(newest) = batch.last() {
         run.cursor.advance(newest);
     }
